@@ -1,0 +1,225 @@
+//! A Kafka protocol endpoint inside the process: librdkafka's mock cluster, for tests and demos.
+//!
+//! No disk and no replication; otherwise real clients cannot tell the difference.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::bindings::rd_kafka_resp_err_t;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::metadata::MetadataPartition;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey;
+use rdkafka::{Offset, TopicPartitionList};
+
+/// Longest wait for the cluster to answer its own consumer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+type Job = Box<dyn FnOnce(&Cluster) + Send>;
+
+/// Why an embedded broker did not do as it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// It was stopped.
+    #[error("the embedded broker is stopped")]
+    Stopped,
+    /// librdkafka refused.
+    #[error("the embedded broker refused: {0}")]
+    Refused(#[from] KafkaError),
+    /// There is no such error code.
+    #[error("Kafka has no error code {0}")]
+    UnknownCode(i32),
+    /// It did not hand out its records in time.
+    #[error("the embedded broker did not answer within {} s: is it down?", PATIENCE.as_secs())]
+    Silent,
+    /// The system has no thread left.
+    #[error("cannot start the embedded broker: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// A record as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    /// Partition of the topic.
+    pub partition: i32,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// Value, if it has one.
+    pub value: Option<Vec<u8>>,
+    /// Headers in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// The cluster lives in a thread of its own, because librdkafka's handle of it must not move between threads.
+pub struct EmbeddedBroker {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    bootstrap_servers: String,
+    brokers: i32,
+}
+
+impl EmbeddedBroker {
+    /// Starts a cluster of `brokers` brokers on free ports of the loopback interface.
+    ///
+    /// # Errors
+    /// When librdkafka cannot listen, or the system has no thread left.
+    pub fn start(brokers: i32) -> Result<Self, BrokerError> {
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (ready, started) = mpsc::channel();
+        let thread = thread::Builder::new().name("kafka-email-broker".into()).spawn(move || {
+            let cluster = match MockCluster::new(brokers) {
+                Ok(cluster) => cluster,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            if ready.send(Ok(cluster.bootstrap_servers())).is_ok() {
+                for job in inbox {
+                    job(&cluster);
+                }
+            }
+        })?;
+        let bootstrap_servers = started.recv().map_err(|_| BrokerError::Stopped)??;
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), bootstrap_servers, brokers })
+    }
+
+    /// Comma-separated `host:port` list.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// When the topic exists already, or the broker is stopped.
+    pub fn create_topic(&self, topic: String, partitions: i32) -> Result<(), BrokerError> {
+        let replicas = self.brokers.min(3);
+        self.run(move |cluster| cluster.create_topic(&topic, partitions, replicas))??;
+        Ok(())
+    }
+
+    /// Takes the brokers down, or up again.
+    ///
+    /// # Errors
+    /// When the broker is stopped.
+    pub fn set_down(&self, down: bool) -> Result<(), BrokerError> {
+        self.each_broker(move |cluster, id| if down { cluster.broker_down(id) } else { cluster.broker_up(id) })
+    }
+
+    /// Delays each answer.
+    ///
+    /// # Errors
+    /// When the broker is stopped.
+    pub fn set_round_trip(&self, delay: Duration) -> Result<(), BrokerError> {
+        self.each_broker(move |cluster, id| cluster.broker_round_trip_time(id, delay))
+    }
+
+    /// Answers the next `count` Produce requests with an error.
+    ///
+    /// # Errors
+    /// When Kafka has no such code, or the broker is stopped.
+    pub fn fail_next(&self, code: i32, count: usize) -> Result<(), BrokerError> {
+        let error = rd_kafka_resp_err_t::try_from(code).map_err(|_| BrokerError::UnknownCode(code))?;
+        self.run(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; count]))
+    }
+
+    /// All records that a topic holds, ordered by partition and offset.
+    ///
+    /// # Errors
+    /// When the brokers are down or stopped.
+    pub fn records(&self, topic: &str) -> Result<Vec<StoredRecord>, BrokerError> {
+        if self.jobs.lock().is_none() {
+            return Err(BrokerError::Stopped);
+        }
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("group.id", "kafka-email-embedded-broker")
+            .set("enable.auto.commit", "false")
+            .set("fetch.wait.max.ms", "10")
+            .create()?;
+        let ends = ends(&consumer, topic)?;
+        let mut records = read(&consumer, topic, &ends)?;
+        records.sort_by_key(|record| (record.partition, record.offset));
+        Ok(records)
+    }
+
+    /// Ends the cluster and waits for its threads.
+    pub fn stop(&self) {
+        drop(self.jobs.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic there was reported when it happened; here only the end matters.
+            let _ = thread.join();
+        }
+    }
+
+    fn each_broker(
+        &self,
+        act: impl Fn(&Cluster, i32) -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<(), BrokerError> {
+        let brokers = self.brokers;
+        self.run(move |cluster| (1..=brokers).try_for_each(|id| act(cluster, id)))??;
+        Ok(())
+    }
+
+    fn run<R: Send + 'static>(&self, job: impl FnOnce(&Cluster) -> R + Send + 'static) -> Result<R, BrokerError> {
+        let (reply, answer) = mpsc::channel();
+        let job: Job = Box::new(move |cluster| drop(reply.send(job(cluster))));
+        self.jobs.lock().as_ref().ok_or(BrokerError::Stopped)?.send(job).map_err(|_| BrokerError::Stopped)?;
+        answer.recv().map_err(|_| BrokerError::Stopped)
+    }
+}
+
+/// First and next offset of each partition that holds records.
+fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, i64, i64)>, BrokerError> {
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(MetadataPartition::id));
+    let mut ends = Vec::new();
+    for partition in partitions {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+        if low < high {
+            ends.push((partition, low, high));
+        }
+    }
+    Ok(ends)
+}
+
+fn read(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64, i64)]) -> Result<Vec<StoredRecord>, BrokerError> {
+    let mut assignment = TopicPartitionList::new();
+    for (partition, low, _) in ends {
+        assignment.add_partition_offset(topic, *partition, Offset::Offset(*low))?;
+    }
+    consumer.assign(&assignment)?;
+    let wanted: i64 = ends.iter().map(|(_, low, high)| high - low).sum();
+    let wanted = usize::try_from(wanted).unwrap_or(0);
+    let deadline = Instant::now() + PATIENCE;
+    let mut records = Vec::new();
+    while records.len() < wanted {
+        if Instant::now() > deadline {
+            return Err(BrokerError::Silent);
+        }
+        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+            let message = message?;
+            records.push(StoredRecord {
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
+                headers: message.headers().map_or_else(Vec::new, |headers| {
+                    headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
+                }),
+            });
+        }
+    }
+    Ok(records)
+}

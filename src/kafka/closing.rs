@@ -1,0 +1,74 @@
+//! The end of a producer: flush, give up what is left, release threads and sockets.
+
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::outcome::Outcome;
+use super::polling::Retirement;
+use super::producer::{closed, Shared, StopReport};
+
+/// Longest blocking flush, so that the deadline is met by a client that is still being built.
+const FLUSH_SLICE: Duration = Duration::from_millis(200);
+/// Pause between looks at the counters.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long librdkafka may take to hand back what it was told to give up.
+const HAND_BACK: Duration = Duration::from_secs(1);
+
+/// Closes; what was under way when this was called is in the report.
+pub async fn close(shared: &Arc<Shared>, retirement: Option<Retirement>, timeout: Duration) -> StopReport {
+    let began = Instant::now();
+    shared.is_closing.store(true, Ordering::Release);
+    let before = shared.statistics.counts();
+    flush(shared, began + timeout).await;
+    give_up(shared).await;
+    if let Some(retirement) = retirement {
+        retirement.begin();
+    }
+    let left = shared.native.write().take();
+    let joined = Arc::clone(shared);
+    // The last owner destroys librdkafka's client, which waits for its threads.
+    let _ = spawn_blocking(move || {
+        joined.join_threads();
+        drop(left);
+    })
+    .await;
+    shared.is_connected.store(false, Ordering::Release);
+    let after = shared.statistics.counts();
+    StopReport {
+        delivered: after.delivered - before.delivered,
+        failed: after.accepted.saturating_sub(after.delivered).saturating_sub(before.failed),
+        elapsed: began.elapsed(),
+    }
+}
+
+async fn flush(shared: &Shared, deadline: Instant) {
+    while shared.statistics.counts().outstanding() > 0 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let native = shared.native.read().clone();
+        if let Some(native) = native {
+            let slice = left.min(FLUSH_SLICE);
+            let _ = spawn_blocking(move || native.flush(slice)).await;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn give_up(shared: &Shared) {
+    for ticket in shared.backlog.clear() {
+        shared.statistics.settle(0, 1);
+        shared.push(ticket, Outcome::Failed(Box::new(closed())));
+    }
+    let Some(native) = shared.native.read().clone() else { return };
+    native.purge();
+    let deadline = Instant::now() + HAND_BACK;
+    while shared.statistics.counts().outstanding() > 0 && Instant::now() < deadline {
+        sleep(PAUSE).await;
+    }
+}

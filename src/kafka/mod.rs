@@ -1,0 +1,23 @@
+//! The Kafka half, which knows no Python.
+//!
+//! A record is handed to the [`producer::Producer`], which gives it to librdkafka ([`native`]) or lets it wait for space
+//! ([`backlog`]). A thread of ours ([`polling`]) hears what became of it and puts the [`outcome`] into the queue of the
+//! event loop that waits. Another one ([`supervisor`]) connects, watches the cluster and [`closing`] it all.
+
+pub mod backlog;
+pub mod broker;
+mod closing;
+pub mod delivery;
+pub mod error;
+pub mod health;
+pub mod native;
+pub mod notice;
+pub mod outcome;
+mod polling;
+pub mod producer;
+pub mod record;
+pub mod settings;
+pub mod statistics;
+mod supervisor;
+pub mod token;
+pub mod trouble;

@@ -1,0 +1,146 @@
+//! The thread that listens to librdkafka: delivery reports, errors, log lines.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::delivery::DeliveryReport;
+use super::error::{Class, Failure, Kind};
+use super::native::{Listener, Native};
+use super::notice::{Level, Notice};
+use super::outcome::{Outcome, OutcomeQueue};
+use super::producer::Shared;
+
+/// Longest sleep of the thread, and the granularity of deadlines in the backlog.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Tells the thread of one librdkafka client to end, once that client holds no message any more.
+pub struct Retirement(Arc<AtomicBool>);
+
+impl Retirement {
+    /// No more messages will be queued.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Starts the thread of a client. It also brings the client to its end: destroying it may take a while.
+pub fn spawn(shared: &Arc<Shared>, native: Arc<Native>) -> io::Result<Retirement> {
+    let retired = Arc::new(AtomicBool::new(false));
+    let thread = {
+        let (shared, retired) = (Arc::clone(shared), Arc::clone(&retired));
+        thread::Builder::new().name("kafka-email-poll".into()).spawn(move || {
+            let mut reporter = Reporter { shared: &shared, queue: None, batch: Vec::new(), delivered: 0, failed: 0 };
+            while !retired.load(Ordering::Acquire) || native.outstanding() > 0 {
+                native.poll(NAP, &mut reporter);
+                look_after_backlog(&shared);
+            }
+        })?
+    };
+    shared.adopt(thread);
+    Ok(Retirement(retired))
+}
+
+fn look_after_backlog(shared: &Shared) {
+    if shared.backlog.is_idle() {
+        return;
+    }
+    let refused = shared.backlog.drain(|record, ticket| shared.produce(record, ticket));
+    for (ticket, code, topic) in refused {
+        shared.statistics.settle(0, 1);
+        shared.push(ticket, Outcome::Failed(Box::new(shared.failure(code, &topic))));
+    }
+    let expired = shared.backlog.expire(Instant::now());
+    for ticket in expired.waiting {
+        shared.statistics.settle(0, 1);
+        let cause = shared.trouble.text().map_or(String::new(), |cause| format!(" ({cause})"));
+        let message = format!(
+            "the local queue (queue_max_messages, queue_max_bytes) was full for the whole of request_timeout_ms={}{cause}",
+            shared.settings.request_timeout_ms
+        );
+        shared.push(ticket, Outcome::Failed(Box::new(Failure::new(Kind::QUEUE_FULL, message))));
+    }
+    for ticket in expired.queued {
+        let failure = shared.failure(Code::MessageTimedOut, "").maybe_delivered(true);
+        shared.push(ticket, Outcome::Overdue(Box::new(failure)));
+    }
+}
+
+/// Collects the delivery reports of a batch, so that each loop is told once.
+struct Reporter<'a> {
+    shared: &'a Shared,
+    queue: Option<Arc<OutcomeQueue>>,
+    batch: Vec<(u32, Outcome)>,
+    delivered: u64,
+    failed: u64,
+}
+
+impl Reporter<'_> {
+    fn turn_to(&mut self, id: u32) {
+        if self.queue.as_ref().is_none_or(|queue| queue.id() != id) {
+            self.tell();
+            self.queue = self.shared.queue(id);
+        }
+    }
+
+    fn tell(&mut self) {
+        match &self.queue {
+            Some(queue) => queue.append(&mut self.batch),
+            None => self.batch.clear(),
+        }
+    }
+}
+
+impl Listener for Reporter<'_> {
+    fn delivered(&mut self, report: DeliveryReport) {
+        self.shared.backlog.forget(report.ticket);
+        if report.is_delivered() {
+            self.delivered += 1;
+        } else {
+            self.failed += 1;
+        }
+        self.turn_to(report.ticket.queue());
+        self.batch.push((report.ticket.slot(), report.outcome(|code, topic| self.shared.failure(code, topic))));
+    }
+
+    fn batch_ended(&mut self) {
+        if self.delivered > 0 {
+            let now = u64::try_from(self.shared.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.shared.acknowledged_at_ms.store(now, Ordering::Release);
+        }
+        self.tell();
+        // Forget the loop: it may be closed before the next batch comes.
+        self.queue = None;
+        // Counted last: when nothing is outstanding, every loop has its outcomes.
+        self.shared.statistics.settle(self.delivered, self.failed);
+        (self.delivered, self.failed) = (0, 0);
+    }
+
+    fn failed(&mut self, code: Code, reason: &str) {
+        self.shared.trouble.note(code, reason);
+        if Kind::of(code).class == Class::Fatal {
+            self.shared.is_fatal.store(true, Ordering::Release);
+        }
+        if self.shared.is_fatal.load(Ordering::Acquire)
+            || self.shared.trouble.is_lasting()
+            || code == Code::AllBrokersDown
+        {
+            self.shared.alarm.notify_one();
+        }
+    }
+
+    fn logged(&mut self, line: &str) {
+        if self.shared.log_native {
+            let message = self.shared.trouble.clean(line);
+            self.shared.say(Notice { level: Level::Debug, event: "librdkafka", message });
+        }
+    }
+
+    fn token_wanted(&mut self, client: &Native) {
+        self.shared.token.show(|token| client.set_token(token));
+    }
+}

@@ -1,0 +1,291 @@
+//! The producer that the Python face holds a handle of: one owner of librdkafka's client, its threads and its queue.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{mpsc, Arc};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
+use tokio::sync::Notify;
+
+use super::backlog::Backlog;
+use super::error::{Class, Failure, Kind};
+use super::native::Native;
+use super::notice::Notice;
+use super::outcome::{Outcome, OutcomeQueue, Ticket};
+use super::record::Record;
+use super::settings::Settings;
+use super::statistics::Statistics;
+use super::supervisor::{self, Command};
+use super::token::{Token, TokenCell};
+use super::trouble::Trouble;
+
+/// What became of the events that were under way when the producer was asked to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StopReport {
+    /// Events acknowledged.
+    pub delivered: u64,
+    /// Events given up.
+    pub failed: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Handle of a producer. When the last handle goes without a stop, the producer flushes and closes by itself.
+pub struct Producer {
+    shared: Arc<Shared>,
+    commands: UnboundedSender<Command>,
+}
+
+/// What the handle, the supervisor and the polling thread share.
+pub(super) struct Shared {
+    pub settings: Settings,
+    pub native: RwLock<Option<Arc<Native>>>,
+    pub backlog: Backlog,
+    pub statistics: Statistics,
+    pub trouble: Trouble,
+    pub token: TokenCell,
+    pub is_connected: AtomicBool,
+    pub is_closing: AtomicBool,
+    /// Milliseconds since `opened` at the last acknowledgement.
+    pub acknowledged_at_ms: AtomicU64,
+    pub opened: Instant,
+    /// Rung when the supervisor should look: a lasting error, or a fatal one.
+    pub alarm: Notify,
+    pub is_fatal: AtomicBool,
+    pub log_native: bool,
+    queues: RwLock<Vec<Arc<OutcomeQueue>>>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl Producer {
+    /// Opens a producer; connecting goes on in its own thread, and [`Producer::started`] tells when it is done.
+    ///
+    /// `log_native` lets librdkafka's own log lines through, as notices; `token` is the first one for OAUTHBEARER.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn open(settings: Settings, log_native: bool, token: Option<Token>) -> io::Result<Self> {
+        let (commands, inbox) = unbounded_channel();
+        let shared = Arc::new(Shared {
+            trouble: Trouble::new(settings.secrets()),
+            settings,
+            log_native,
+            native: RwLock::default(),
+            backlog: Backlog::default(),
+            statistics: Statistics::default(),
+            token: TokenCell::new(token),
+            is_connected: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            acknowledged_at_ms: AtomicU64::new(0),
+            opened: Instant::now(),
+            alarm: Notify::new(),
+            is_fatal: AtomicBool::new(false),
+            queues: RwLock::default(),
+            threads: Mutex::default(),
+        });
+        supervisor::spawn(Arc::clone(&shared), inbox)?;
+        Ok(Self { shared, commands })
+    }
+
+    /// Lets outcomes go to this queue; called once for each event loop that publishes.
+    pub fn attach(&self, queue: &Arc<OutcomeQueue>) {
+        self.shared.queues.write().push(Arc::clone(queue));
+    }
+
+    /// Forgets a queue whose loop is closed; outcomes for it are only counted from now on.
+    pub fn detach(&self, queue: u32) {
+        self.shared.queues.write().retain(|attached| attached.id() != queue);
+    }
+
+    /// Takes a record over; its outcome will come to the ticket.
+    ///
+    /// A full queue is waited for, in the order of the calls and within the deadline of the publish.
+    ///
+    /// # Errors
+    /// At once, with nothing taken over: too large, unknown topic, closed.
+    pub fn enqueue(&self, record: &Record<'_>, ticket: Ticket) -> Result<(), Failure> {
+        let shared = &*self.shared;
+        if shared.is_closing.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        if shared.backlog.is_empty() {
+            match shared.produce(record, ticket) {
+                Ok(()) => {
+                    shared.statistics.accept();
+                    return Ok(());
+                }
+                Err(Code::QueueFull) => {}
+                Err(code) => return Err(shared.refusal(code, record)),
+            }
+        }
+        shared.statistics.accept();
+        shared.backlog.push(record, ticket, Instant::now() + shared.settings.deadline());
+        Ok(())
+    }
+
+    /// Takes an event back that still waits for space in the queue; false when it is queued or settled already.
+    pub fn withdraw(&self, ticket: Ticket) -> bool {
+        let withdrawn = !self.shared.backlog.is_empty() && self.shared.backlog.withdraw(ticket);
+        if withdrawn {
+            self.shared.statistics.settle(0, 1);
+        }
+        withdrawn
+    }
+
+    /// Asks to be told when the first connection is made, or has failed.
+    pub fn started(&self, ticket: Ticket) {
+        self.command(Command::Started(ticket), ticket);
+    }
+
+    /// Asks for a health report within `timeout`.
+    pub fn health(&self, ticket: Ticket, timeout: Duration) {
+        self.command(Command::Health(ticket, Instant::now() + timeout), ticket);
+    }
+
+    /// Refuses new events, flushes within `timeout`, releases everything, and reports.
+    pub fn stop(&self, ticket: Ticket, timeout: Duration) {
+        self.shared.is_closing.store(true, Ordering::Release);
+        let shared = Arc::clone(&self.shared);
+        let report = Box::new(move |report| shared.push(ticket, Outcome::Stopped(report)));
+        if self.commands.send(Command::Stop(timeout, report)).is_err() {
+            self.shared.push(ticket, Outcome::Stopped(StopReport::default()));
+        }
+    }
+
+    /// As [`Producer::stop`], for a thread that may wait: the one that ends the process. None when it took too long.
+    pub fn stop_and_wait(&self, timeout: Duration, patience: Duration) -> Option<StopReport> {
+        self.shared.is_closing.store(true, Ordering::Release);
+        let (done, report_of) = mpsc::channel();
+        let report = Box::new(move |report| {
+            // Nobody listens any more when it took too long.
+            let _ = done.send(report);
+        });
+        self.commands.send(Command::Stop(timeout, report)).ok()?;
+        report_of.recv_timeout(patience).ok()
+    }
+
+    /// Supplies the OAUTHBEARER token that librdkafka gets when it asks.
+    pub fn set_token(&self, token: Token) {
+        self.shared.token.set(token);
+        if let Some(native) = &*self.shared.native.read() {
+            self.shared.token.show(|token| native.set_token(token));
+        }
+    }
+
+    /// Whether the cluster answered lately. No I/O.
+    pub fn is_connected(&self) -> bool {
+        self.shared.is_connected.load(Ordering::Acquire) && !self.shared.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Events taken over whose fate is still open.
+    pub fn outstanding(&self) -> u64 {
+        self.shared.statistics.counts().outstanding()
+    }
+
+    /// Gives the producer up: closes at once, in the background, and tells nobody.
+    pub fn abandon(&self) {
+        self.shared.is_closing.store(true, Ordering::Release);
+        // Without a receiver the producer is closed already.
+        let _ = self.commands.send(Command::Stop(Duration::ZERO, Box::new(drop)));
+    }
+
+    fn command(&self, command: Command, ticket: Ticket) {
+        if self.commands.send(command).is_err() {
+            self.shared.push(ticket, Outcome::Failed(Box::new(closed())));
+        }
+    }
+}
+
+impl Shared {
+    /// Hands a record to librdkafka.
+    pub fn produce(&self, record: &Record<'_>, ticket: Ticket) -> Result<(), Code> {
+        // Until librdkafka's client is built, and while it is built anew, events wait as behind a full queue.
+        self.native.read().as_ref().map_or(Err(Code::QueueFull), |native| native.produce(record, ticket))
+    }
+
+    /// What the caller of a refused record gets.
+    fn refusal(&self, code: Code, record: &Record<'_>) -> Failure {
+        if code == Code::MessageSizeTooLarge {
+            let size = record.key.len() + record.payload.len();
+            let limit = self.settings.max_request_size;
+            let message = format!("an event of {size} bytes is larger than max_request_size, {limit} bytes: send less, or raise it here and message.max.bytes on the brokers");
+            return Failure::new(Kind::of(code), message);
+        }
+        self.failure(code, record.topic)
+    }
+
+    /// What the caller of an event gets whose failure librdkafka names only by a code.
+    pub fn failure(&self, code: Code, topic: &str) -> Failure {
+        let kind = Kind::of(code);
+        if matches!(kind.class, Class::UnknownTopic | Class::Authorization | Class::Fatal) {
+            // A look at the cluster finds out when the topic is there, or allowed, since; a dead client is built anew.
+            self.alarm.notify_one();
+        }
+        Failure::new(kind, self.explain(code, kind, topic))
+    }
+
+    fn explain(&self, code: Code, kind: Kind, topic: &str) -> String {
+        match kind.class {
+            Class::Timeout | Class::Connection => {
+                let cause = self
+                    .trouble
+                    .text()
+                    .unwrap_or_else(|| "no broker reported an error; it may be slow, or unreachable".into());
+                let deadline = self.settings.request_timeout_ms;
+                format!("no acknowledgement within request_timeout_ms={deadline}: {cause}")
+            }
+            Class::UnknownTopic => format!(
+                "topic {topic:?} does not exist, and the brokers do not create it: create it, or correct its name"
+            ),
+            Class::Authorization => {
+                format!("the brokers refuse {topic:?} to this client: allow it to write there ({})", kind.code)
+            }
+            Class::MessageTooLarge => {
+                "the brokers refuse an event of this size: send less, or raise message.max.bytes there".into()
+            }
+            Class::Closed => "the producer stopped before the event was acknowledged".into(),
+            Class::Fatal => "librdkafka gave the producer up; a new one is being built: publish again".into(),
+            _ => format!("the brokers refuse the event: {code} ({})", kind.code),
+        }
+    }
+
+    /// Gives an outcome to the one who waits for it.
+    pub fn push(&self, ticket: Ticket, outcome: Outcome) {
+        if let Some(queue) = self.queue(ticket.queue()) {
+            queue.push(ticket.slot(), outcome);
+        }
+    }
+
+    /// The queue of a loop, unless that loop is gone.
+    pub fn queue(&self, id: u32) -> Option<Arc<OutcomeQueue>> {
+        self.queues.read().iter().find(|queue| queue.id() == id).cloned()
+    }
+
+    /// Says something in the application's log, through the loop that joined last.
+    pub fn say(&self, notice: Notice) {
+        if let Some(queue) = self.queues.read().last() {
+            queue.notice(notice);
+        }
+    }
+
+    /// Remembers a thread to wait for at the end.
+    pub fn adopt(&self, thread: std::thread::JoinHandle<()>) {
+        self.threads.lock().push(thread);
+    }
+
+    /// Waits for the threads; they end once they are told to.
+    pub fn join_threads(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            // A panic there was reported when it happened; here only the end matters.
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(super) fn closed() -> Failure {
+    Failure::new(Kind::CLOSED, "the producer is stopped: call `await kafka_manager.start()` before publishing")
+}

@@ -1,0 +1,109 @@
+//! What is wrong with the cluster, as far as librdkafka told: the *why* behind a timeout.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::error::{Class, Failure, Kind};
+
+/// Brokers to remember a cause for; more would make an error unreadable.
+const BROKERS: usize = 8;
+/// Longest cause in characters.
+const LENGTH: usize = 300;
+
+/// The last error of each broker since all was well.
+pub struct Trouble {
+    secrets: Vec<String>,
+    causes: Mutex<BTreeMap<String, Cause>>,
+}
+
+#[derive(Clone)]
+struct Cause {
+    kind: Kind,
+    text: String,
+}
+
+impl Trouble {
+    /// No trouble yet; none of `secrets` will ever be in a text.
+    pub fn new(secrets: Vec<String>) -> Self {
+        Self { secrets, causes: Mutex::default() }
+    }
+
+    /// Keeps an error of librdkafka, whose text begins with the broker's name.
+    pub fn note(&self, code: Code, reason: &str) {
+        // Only a summary of what the brokers' own errors say better, and librdkafka repeats it.
+        if code == Code::AllBrokersDown {
+            return;
+        }
+        let text = self.clean(reason);
+        let mut causes = self.causes.lock();
+        let broker = broker_of(&text).to_owned();
+        if causes.len() < BROKERS || causes.contains_key(&broker) {
+            causes.insert(broker, Cause { kind: Kind::of(code), text });
+        }
+    }
+
+    /// All is well again.
+    pub fn clear(&self) {
+        self.causes.lock().clear();
+    }
+
+    /// The causes, one for each broker.
+    pub fn text(&self) -> Option<String> {
+        let causes = self.causes.lock();
+        (!causes.is_empty()).then(|| causes.values().map(|cause| cause.text.as_str()).collect::<Vec<_>>().join("; "))
+    }
+
+    /// What a start that ended without a connection fails with.
+    pub fn failure(&self, servers: &str, attempts: u32) -> Failure {
+        let kind = self.kind();
+        let cause =
+            self.text().unwrap_or_else(|| "no answer: nothing refused the connection, and nothing replied".into());
+        let advice = match kind.class {
+            Class::Authentication => "check sasl_mechanism, sasl_username and sasl_password",
+            _ if kind == Kind::of(Code::SSL) => {
+                "check that ssl_cafile holds the authority that signed the brokers' certificates, that the names in \
+                 bootstrap_servers are in those certificates, that they have not expired, and that the listener speaks TLS"
+            }
+            _ => "check that Kafka runs and that bootstrap_servers and security_protocol fit its listeners",
+        };
+        let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+        Failure::new(kind, format!("cannot connect to Kafka at {servers} after {attempts}: {cause}; {advice}"))
+    }
+
+    /// Whether waiting cannot help: wrong credentials, or no trust in the certificate.
+    pub fn is_lasting(&self) -> bool {
+        let kind = self.kind();
+        matches!(kind.class, Class::Authentication) || kind == Kind::of(Code::SSL)
+    }
+
+    /// The cause to blame: one that has to be fixed before one that may pass.
+    fn kind(&self) -> Kind {
+        let causes = self.causes.lock();
+        let mut kinds = causes.values().map(|cause| cause.kind);
+        let first = kinds.next().unwrap_or(Kind::NETWORK);
+        let blamed = std::iter::once(first).chain(kinds).max_by_key(|kind| match kind.class {
+            Class::Authentication => 2,
+            _ => i32::from(*kind == Kind::of(Code::SSL)),
+        });
+        match blamed.unwrap_or(first) {
+            kind if matches!(kind.class, Class::Authentication | Class::Connection | Class::Authorization) => kind,
+            _ => Kind::NETWORK,
+        }
+    }
+
+    /// librdkafka's text without its timings, control characters and secrets.
+    pub fn clean(&self, text: &str) -> String {
+        let text = text.split(" (after ").next().unwrap_or(text);
+        let text = self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"));
+        text.chars().filter(|c| !c.is_control()).take(LENGTH).collect()
+    }
+}
+
+/// `host:port` at the beginning of librdkafka's text, which reads `scheme://host:port/id: …`.
+fn broker_of(text: &str) -> &str {
+    let name = text.split(": ").next().unwrap_or(text);
+    let name = name.split("://").last().unwrap_or(name);
+    name.split('/').next().unwrap_or(name)
+}
