@@ -1,0 +1,38 @@
+"""Validation errors of `KafkaConfig`: what Pydantic says, without the values it was said about."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+_MASK = "**********"
+
+
+def masked(error: ValidationError, known: Iterable[str]) -> ValidationError:
+    """Rebuild `error` so that no value is left in it; `known` names may be suggested for an unknown argument."""
+    details = []
+    for line in error.errors(include_url=False, include_context=False, include_input=False):
+        hint = _hint(str(line["loc"][0]), known) if line["type"] == "extra_forbidden" else ""
+        details.append(_detail(line["type"], line["msg"] + hint, line["loc"]))
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+
+
+def unknown_argument(title: str, name: str, known: Iterable[str]) -> ValidationError:
+    """Build the error for a name that is no field."""
+    detail = _detail("extra_forbidden", "Extra inputs are not permitted" + _hint(name, known), (name,))
+    return ValidationError.from_exception_data(title, [detail], hide_input=True)
+
+
+def impossible_combination(title: str, problems: Iterable[tuple[str, str]]) -> ValidationError:
+    """Build one error of all `(field, text)` problems."""
+    details = [_detail("impossible_combination", text, (field,)) for field, text in problems]
+    return ValidationError.from_exception_data(title, details, hide_input=True)
+
+
+def _detail(kind: str, message: str, loc: tuple[int | str, ...]) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(kind, message), loc=loc, input=_MASK)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    return "".join(f"; did you mean {match!r}?" for match in get_close_matches(name, list(known), n=1))

@@ -1,0 +1,132 @@
+"""What a single value of `KafkaConfig` may be: the types of its fields.
+
+Every check raises a ValueError without the value in it (paths apart): any text may turn out to be a misplaced secret.
+"""
+
+import ipaddress
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_HOST = re.compile(r"[a-zA-Z0-9._-]+")
+
+
+def is_sendable(text: str) -> bool:
+    """Tell whether the text can cross to C: UTF-8 without NUL."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not is_sendable(text) or any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text):
+        raise ValueError("must be text, not empty, without control characters")
+    return text
+
+
+def _sendable_secret(secret: SecretStr) -> SecretStr:
+    if not is_sendable(secret.get_secret_value()):
+        raise ValueError("must be text that UTF-8 can hold, without NUL")
+    return secret
+
+
+def _topic(name: str) -> str:
+    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+        raise ValueError("must be a topic name: 1 to 249 of a-z A-Z 0-9 . _ - and neither '.' nor '..'")
+    return name
+
+
+def _split_servers(servers: object) -> object:
+    if not isinstance(servers, str):
+        return servers
+    if servers.lstrip().startswith("["):  # a JSON list, or an IPv6 address first
+        with suppress(ValueError):
+            return json.loads(servers)
+    return servers.split(",")
+
+
+def _server(text: str) -> str:
+    host, _, port = text.strip().rpartition(":")
+    if not _is_host(host):
+        raise ValueError("must be host:port, IPv6 as [address]:port, without a scheme")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise ValueError("must end in a port from 1 to 65535")
+    return f"{host}:{port}"
+
+
+def _is_host(text: str) -> bool:
+    if not (text.startswith("[") and text.endswith("]")):
+        return _HOST.fullmatch(text) is not None
+    with suppress(ValueError):
+        return ipaddress.IPv6Address(text[1:-1]).version == 6
+    return False
+
+
+def _acks(acks: object) -> object:
+    text = str(acks) if isinstance(acks, int) else acks
+    return "all" if text == "-1" else text
+
+
+def _none_is_word(compression: object) -> object:
+    return "none" if compression is None else compression
+
+
+def _blank_is_none(value: object) -> object:
+    # An environment variable that is set but empty means: not given.
+    return None if value == "" else value
+
+
+def _mechanism(name: object) -> object:
+    if name not in (None, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"):
+        raise ValueError(
+            "this build contains PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; "
+            "it does not contain GSSAPI (Kerberos) or any other mechanism"
+        )
+    return name
+
+
+def _path_text(path: object) -> object:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+
+def _readable(path: str) -> str:
+    if "-----BEGIN" in path or "\n" in path:
+        raise ValueError("must be the path of a PEM file, not its content")
+    if not os.access(_one_line(path), os.R_OK):
+        raise ValueError(f"{path!r} does not exist or cannot be read")
+    return path
+
+
+def _readable_file(path: str) -> str:
+    if Path(_readable(path)).is_dir():
+        raise ValueError(f"{path!r} is a directory, not a file")
+    return path
+
+
+Line: TypeAlias = Annotated[str, AfterValidator(_one_line)]
+TopicName: TypeAlias = Annotated[str, AfterValidator(_topic)]
+Server: TypeAlias = Annotated[str, AfterValidator(_server)]
+Servers: TypeAlias = Annotated[list[Server], NoDecode, BeforeValidator(_split_servers), Field(min_length=1)]
+Acks: TypeAlias = Annotated[Literal["all", "1", "0"], BeforeValidator(_acks)]
+Compression: TypeAlias = Annotated[Literal["none", "gzip", "snappy", "lz4", "zstd"], BeforeValidator(_none_is_word)]
+Mechanism: TypeAlias = Annotated[
+    Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None,
+    BeforeValidator(_mechanism),
+    BeforeValidator(_blank_is_none),  # the last one is asked first
+]
+OptionalLine: TypeAlias = Annotated[Line | None, BeforeValidator(_blank_is_none)]
+OptionalSecret: TypeAlias = Annotated[
+    Annotated[SecretStr, AfterValidator(_sendable_secret)] | None, BeforeValidator(_blank_is_none)
+]
+# librdkafka takes a folder of certificates here as well.
+OptionalPath: TypeAlias = Annotated[
+    Annotated[str, BeforeValidator(_path_text), AfterValidator(_readable)] | None, BeforeValidator(_blank_is_none)
+]
+OptionalFile: TypeAlias = Annotated[
+    Annotated[str, BeforeValidator(_path_text), AfterValidator(_readable_file)] | None, BeforeValidator(_blank_is_none)
+]

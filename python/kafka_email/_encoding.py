@@ -1,0 +1,96 @@
+"""From an event, a topic, a key or headers as the caller has them to what goes over the wire."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+Headers = Mapping[str, "str | bytes"]
+
+RESERVED_HEADERS = frozenset({"ce_specversion", "ce_id", "ce_type", "ce_source", "content-type"})
+
+
+def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
+    """Encode an event as ``json.dumps`` does.
+
+    A model is dumped in JSON mode first; in a mapping, what ``json`` does not know is turned into JSON by Pydantic.
+
+    Raises:
+        pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
+        TypeError: The event is neither a mapping nor a model.
+    """
+    if isinstance(event, BaseModel):
+        return json.dumps(event.model_dump(mode="json")).encode()
+    if isinstance(event, Mapping):
+        return json.dumps(dict(event), default=to_jsonable_python).encode()
+    raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
+
+
+def encode_key(key: str | bytes | None) -> bytes | None:
+    """Encode a key; an empty one is none.
+
+    Raises:
+        TypeError: The key is neither text nor bytes.
+    """
+    if key is None or isinstance(key, bytes):
+        return key
+    if isinstance(key, str):
+        return key.encode()
+    raise TypeError(f"a key is str, bytes or None, not {type(key).__name__}")
+
+
+def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
+    """Encode the caller's headers, and the active trace's if there is one (W3C Trace Context).
+
+    Raises:
+        TypeError: A name is not text, or a value neither text nor bytes.
+        ValueError: A name is empty, holds NUL, or is one that the package sets itself.
+    """
+    encoded = {} if headers is None else dict(_encode_header(name, value) for name, value in headers.items())
+    for name, value in _trace_headers().items():
+        encoded.setdefault(name, value.encode())
+    return list(encoded.items()) or None
+
+
+def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:
+    if not isinstance(name, str) or not isinstance(value, (str, bytes)):
+        raise TypeError(f"headers are str -> str or bytes, not {type(name).__name__} -> {type(value).__name__}")
+    if not name or "\0" in name:
+        raise ValueError("a header name is not empty and holds no NUL")
+    if name in RESERVED_HEADERS:
+        raise ValueError(f"the header {name!r} is set by kafka-email itself: choose another name")
+    return name, value.encode() if isinstance(value, str) else value
+
+
+def _trace_headers() -> dict[str, str]:
+    # An application that traces has imported OpenTelemetry; one that does not pays a dictionary look-up.
+    if "opentelemetry.trace" not in sys.modules:
+        return {}
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    if trace.get_current_span().get_span_context().is_valid:
+        TraceContextTextMapPropagator().inject(carrier)
+    return carrier
+
+
+@lru_cache(maxsize=256)
+def topic_name(topic: str) -> str:
+    """Return the name of a topic as a plain string.
+
+    Raises:
+        ValueError: Kafka allows no such name: 1 to 249 of ``a-z A-Z 0-9 . _ -``, and not ``.`` or ``..``.
+    """
+    name = str(topic.value) if isinstance(topic, Enum) else str(topic)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in {".", ".."}:
+        raise ValueError("a topic name is 1 to 249 of a-z A-Z 0-9 . _ - and not '.' or '..'")
+    return name

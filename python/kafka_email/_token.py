@@ -1,0 +1,78 @@
+"""OAUTHBEARER tokens: asked for on the application's event loop, ahead of time, and handed to the native half."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from kafka_email import _journal
+from kafka_email.exceptions import AuthenticationError
+from kafka_email.oauth import OAuthToken
+
+if TYPE_CHECKING:
+    from kafka_email import _core
+    from kafka_email.config import KafkaConfig
+
+# librdkafka asks for a new token at 80 % of the lifetime; ours is there before.
+_RENEW_AT = 0.7
+_RETRY_S = 5.0
+
+
+async def fetch_token(config: KafkaConfig) -> _core.Token | None:
+    """Ask the application's provider for a token; None when the configuration has no provider.
+
+    Raises:
+        AuthenticationError: The provider failed, or returned something else than a token.
+    """
+    if config.sasl_oauth_token_provider is None:
+        return None
+    return _native(await _ask(config))
+
+
+async def _ask(config: KafkaConfig) -> OAuthToken:
+    provider = config.sasl_oauth_token_provider
+    ask = getattr(provider, "token", provider)
+    try:
+        answer = await ask()
+    except Exception as error:
+        # The provider's own text may hold a secret; its type and the cause chain say enough.
+        message = f"the OAUTHBEARER token provider failed with {type(error).__name__}"
+        raise AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED") from error
+    if isinstance(answer, str):
+        answer = OAuthToken(answer)
+    if not isinstance(answer, OAuthToken):
+        message = f"the OAUTHBEARER token provider returned {type(answer).__name__}, not str or OAuthToken"
+        raise AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED")
+    return answer
+
+
+def _native(token: OAuthToken) -> _core.Token:
+    return (token.value, token.principal, int((time.time() + token.lifetime_s) * 1000))
+
+
+class TokenRefresher:
+    """Renews the token of a producer for as long as the loop that started it runs."""
+
+    def __init__(self, producer: _core.Producer, config: KafkaConfig) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._renew(producer, config), name="kafka-email token")
+
+    def cancel(self) -> None:
+        """Stop renewing; callable from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _renew(self, producer: _core.Producer, config: KafkaConfig) -> None:
+        pause = 0.0
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                token = await _ask(config)
+            except AuthenticationError as error:
+                _journal.say(logging.ERROR, "token_failed", f"cannot renew the OAUTHBEARER token: {error}")
+                pause = _RETRY_S
+                continue
+            producer.set_token(*_native(token))
+            pause = token.lifetime_s * _RENEW_AT

@@ -1,0 +1,120 @@
+"""What a publish, a start or a health check can fail with, sorted by what the caller should do.
+
+::
+
+    KafkaError (Exception)
+    ├── try later
+    │   ├── KafkaConnectionError (ConnectionError)   no broker can be reached
+    │   ├── KafkaTimeoutError (TimeoutError)         no acknowledgement within the deadline
+    │   └── QueueFullError                           the local queue stayed full up to the deadline
+    ├── fix it
+    │   ├── MessageTooLargeError (ValueError)        larger than the client or the broker allows
+    │   ├── UnknownTopicError                        the topic does not exist and is not created by itself
+    │   ├── AuthorizationError                       the broker knows the client and refuses
+    │   ├── AuthenticationError                      the broker does not accept the credentials
+    │   └── ConfigurationError                       the configuration cannot work
+    └── start (again)
+        ├── NotStartedError (RuntimeError)           ``start()`` was not called in this process
+        ├── ProducerClosedError (RuntimeError)       ``stop()`` was called
+        └── ProducerFatalError                       librdkafka gave up; a new producer is built by itself
+
+An event that is not valid is Pydantic's ``ValidationError``, as it always was. The class is chosen by Kafka's error
+code, never by a text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AuthenticationError",
+    "AuthorizationError",
+    "ConfigurationError",
+    "KafkaConnectionError",
+    "KafkaError",
+    "KafkaTimeoutError",
+    "MessageTooLargeError",
+    "NotStartedError",
+    "ProducerClosedError",
+    "ProducerFatalError",
+    "QueueFullError",
+    "UnknownTopicError",
+]
+
+
+class KafkaError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        code: Kafka's name of the error, such as ``REQUEST_TIMED_OUT``
+            (https://kafka.apache.org/protocol#protocol_error_codes).
+        retriable: Whether trying again may help.
+        maybe_delivered: Whether the event may be stored in spite of the error. Publishing it again may then store it
+            twice; consumers drop duplicates by the ``ce_id`` header only within one publish.
+        topic: Topic of the event, where the error is about one.
+        event_id: The ``ce_id`` of the event, where the error is about one.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str = "UNKNOWN_SERVER_ERROR",
+        retriable: bool = False,
+        maybe_delivered: bool = False,
+        topic: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retriable = retriable
+        self.maybe_delivered = maybe_delivered
+        self.topic = topic
+        self.event_id = event_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), self.args, self.__dict__)
+
+
+class KafkaConnectionError(KafkaError, ConnectionError):
+    """No broker can be reached. The message names each broker and what it answered. Try later."""
+
+
+class KafkaTimeoutError(KafkaError, TimeoutError):
+    """The deadline (``request_timeout_ms``) passed without an acknowledgement. The message says why. Try later."""
+
+
+class QueueFullError(KafkaError):
+    """The local queue stayed full up to the deadline; the event was never queued. Try later, or more slowly."""
+
+
+class MessageTooLargeError(KafkaError, ValueError):
+    """The event is larger than ``max_request_size``, or than the broker allows. Send less, or raise the limits."""
+
+
+class UnknownTopicError(KafkaError):
+    """The topic does not exist and the brokers do not create it. Create it, or correct its name."""
+
+
+class AuthorizationError(KafkaError):
+    """The broker knows this client and does not allow it to write there. Grant the right."""
+
+
+class AuthenticationError(KafkaError):
+    """The broker does not accept the credentials. Correct them."""
+
+
+class ConfigurationError(KafkaError):
+    """librdkafka refuses the configuration. The message names the property. Correct it."""
+
+
+class NotStartedError(KafkaError, RuntimeError):
+    """Nothing was published: ``await kafka_manager.start()`` comes first, in this process."""
+
+
+class ProducerClosedError(KafkaError, RuntimeError):
+    """The producer was stopped. ``await kafka_manager.start()`` starts it again."""
+
+
+class ProducerFatalError(KafkaError):
+    """librdkafka cannot go on with this producer; a new one is built by itself. Publish again."""

@@ -1,0 +1,6 @@
+"""The publishers."""
+
+from kafka_email.producers.base import BasePublisher
+from kafka_email.producers.email_publisher import EmailPublisher
+
+__all__ = ["BasePublisher", "EmailPublisher"]

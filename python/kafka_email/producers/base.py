@@ -1,0 +1,52 @@
+"""A publisher of any event to one topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from kafka_email._core import RecordMetadata
+from kafka_email._encoding import Headers, topic_name
+from kafka_email.config import KafkaTopics
+from kafka_email.manager import KafkaManager, kafka_manager
+
+__all__ = ["BasePublisher"]
+
+
+class BasePublisher:
+    """Publishes events to one topic. Making one costs nothing; copies and pickles work.
+
+    Args:
+        topic: Topic name.
+
+    Raises:
+        ValueError: Kafka allows no such topic name.
+    """
+
+    def __init__(self, topic: KafkaTopics | str) -> None:
+        self._topic: str | None = topic_name(topic)
+        self.manager: KafkaManager = kafka_manager
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic."""
+        return self._topic or topic_name(self.manager.config.email_topic)
+
+    @topic.setter
+    def topic(self, topic: KafkaTopics | str) -> None:
+        self._topic = topic_name(topic)
+
+    async def publish(
+        self,
+        event: Mapping[str, Any] | BaseModel,
+        key: str | bytes | None = None,
+        *,
+        headers: Headers | None = None,
+    ) -> RecordMetadata:
+        """Publish an event and wait until every in-sync replica has it.
+
+        Arguments, errors and cancellation: as :meth:`kafka_email.KafkaManager.send_event`.
+        """
+        return await self.manager.send_event(self.topic, event, key, headers=headers)

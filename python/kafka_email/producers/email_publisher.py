@@ -1,0 +1,204 @@
+"""The publisher of e-mail jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from kafka_email._core import RecordMetadata, encode_email
+from kafka_email._encoding import Headers, encode_event, encode_headers, encode_key
+from kafka_email.config import KafkaTopics
+from kafka_email.exceptions import KafkaError
+from kafka_email.manager import KafkaManager
+from kafka_email.producers.base import BasePublisher
+from kafka_email.schemas.email_events import EmailEventPayload
+
+__all__ = ["EmailPublisher"]
+
+
+class EmailPublisher(BasePublisher):
+    """Publishes e-mail jobs, keyed by address, so that one recipient's events stay in order.
+
+    Every ``publish_…`` method returns when every in-sync replica has the event, or raises: Pydantic's
+    ``ValidationError`` for an event that is not valid, before anything is queued, and otherwise one of
+    :mod:`kafka_email.exceptions`. Cancelling the await never un-sends: once queued, the event is delivered, and counted
+    by ``stop()``; cancelled while it waits for space in the local queue, it is never queued.
+
+    Args:
+        topic: Topic name; the configuration's ``email_topic`` when None.
+    """
+
+    def __init__(self, topic: KafkaTopics | str | None = None) -> None:
+        super().__init__(KafkaTopics.EMAIL_EVENTS if topic is None else topic)
+        if topic is None:
+            self._topic = None  # what the configuration says when the event is published
+
+    async def publish_verification_email(
+        self,
+        email: str,
+        username: str,
+        verification_link: str,
+        metadata: dict[str, Any] | None = None,
+        *,
+        headers: Headers | None = None,
+    ) -> RecordMetadata:
+        """Ask for the e-mail that verifies an address.
+
+        Args:
+            email: Address, valid by Pydantic's ``EmailStr``; as given, it is the record's key.
+            username: How to greet the recipient.
+            verification_link: Any string.
+            metadata: Whatever else the e-mail service needs, of types that Pydantic turns into JSON.
+            headers: Record headers besides the CloudEvents ones, text as UTF-8.
+        """
+        return await self._publish("verification", email, username, verification_link, metadata, headers)
+
+    async def publish_password_reset_email(
+        self,
+        email: str,
+        username: str,
+        reset_link: str,
+        metadata: dict[str, Any] | None = None,
+        *,
+        headers: Headers | None = None,
+    ) -> RecordMetadata:
+        """Ask for the e-mail that lets a user choose a new password. Arguments as for a verification."""
+        return await self._publish("password_reset", email, username, reset_link, metadata, headers)
+
+    async def publish_welcome_email(
+        self,
+        email: str,
+        username: str,
+        metadata: dict[str, Any] | None = None,
+        *,
+        headers: Headers | None = None,
+    ) -> RecordMetadata:
+        """Ask for the e-mail that welcomes a user. Arguments as for a verification; the link is empty."""
+        return await self._publish("welcome", email, username, "", metadata, headers)
+
+    async def publish_notification_email(
+        self,
+        email: str,
+        username: str,
+        link: str,
+        metadata: dict[str, Any] | None = None,
+        *,
+        headers: Headers | None = None,
+    ) -> RecordMetadata:
+        """Ask for an e-mail that tells a user something. Arguments as for a verification."""
+        return await self._publish("notification", email, username, link, metadata, headers)
+
+    async def publish_many(
+        self,
+        events: Iterable[EmailEventPayload | Mapping[str, Any]],
+        *,
+        headers: Headers | None = None,
+    ) -> list[RecordMetadata | KafkaError]:
+        """Publish many e-mail jobs at once.
+
+        All of them are validated first. Cancelling the await leaves what is queued to be delivered, and takes back what
+        still waits for space in the local queue.
+
+        Args:
+            events: Payloads, or mappings of their fields. The recipient as given is the key.
+            headers: Headers of every record, besides the CloudEvents ones.
+
+        Returns:
+            One result for each event, in order: where it is stored, or the error it failed with.
+
+        Raises:
+            pydantic.ValidationError: Names the indexes of all events that are not valid; nothing was queued then.
+        """
+        records = _encode_all(list(events))
+        topic, extra, producer = self.topic, encode_headers(headers), self.manager.producer
+        futures: list[asyncio.Future[RecordMetadata]] = []
+        for record in records:
+            try:
+                futures.append(producer.publish(topic, record.key, record.value, record.email_type, extra))
+            except KafkaError as error:
+                futures.append(_failed(error))
+        try:
+            return await asyncio.gather(*futures, return_exceptions=True)  # type: ignore[return-value]
+        except asyncio.CancelledError:
+            for future in futures:
+                producer.withdraw(future)
+            raise
+
+    async def _publish(
+        self,
+        email_type: str,
+        email: str,
+        username: str,
+        link: str,
+        metadata: dict[str, Any] | None,
+        headers: Headers | None,
+    ) -> RecordMetadata:
+        manager, topic = self.manager, self.topic
+        if getattr(manager.send_event, "__func__", None) is not _send_event:
+            # A test replaced the manager, or its send_event: that is where the event has to go.
+            payload = _validated(email_type, email, username, link, metadata)
+            return await manager.send_event(topic, payload.model_dump(mode="json"), key=email, headers=headers)
+        extra = encode_headers(headers)
+        future = manager.producer.publish_email(topic, email_type, email, username, link, metadata, extra)
+        if future is None:
+            payload = _validated(email_type, email, username, link, metadata)
+            value = encode_event(payload)
+            future = manager.producer.publish(topic, encode_key(email), value, email_type, extra)
+        return await manager.settled(future)
+
+
+_send_event = KafkaManager.send_event
+
+
+def _validated(
+    email_type: str, email: str, username: str, link: str, metadata: dict[str, Any] | None
+) -> EmailEventPayload:
+    fields = {"email_type": email_type, "recipient": email, "username": username, "link": link}
+    return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
+
+
+class _Record(NamedTuple):
+    key: bytes | None
+    value: bytes
+    email_type: str
+
+
+# What the fast path knows; a mapping with anything else is Pydantic's.
+_FAST_FIELDS = frozenset({"email_type", "recipient", "username", "link", "metadata"})
+_payloads = TypeAdapter(list[EmailEventPayload])
+
+
+def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> list[_Record]:
+    try:
+        return [_encode(event) for event in events]
+    except ValidationError:
+        # One error about all of them, with their indexes.
+        _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])
+        raise
+
+
+def _encode(event: EmailEventPayload | Mapping[str, Any]) -> _Record:
+    if isinstance(event, Mapping) and _FAST_FIELDS.issuperset(event):
+        email_type, recipient = event.get("email_type"), event.get("recipient")
+        if isinstance(email_type, str):
+            name = str(email_type)
+            link, metadata = event.get("link", ""), event.get("metadata", {})
+            value = encode_email(name, recipient, event.get("username"), link, metadata)
+            if value is not None and metadata is not None:
+                return _Record(encode_key(recipient), value, name)
+    if isinstance(event, EmailEventPayload):
+        # Validated again: a payload may have been changed since it was made.
+        payload, recipient = type(event).model_validate(dict(event)), event.recipient
+    else:
+        payload = EmailEventPayload.model_validate(event)
+        recipient = event["recipient"]
+    return _Record(encode_key(recipient), encode_event(payload), payload.email_type.value)
+
+
+def _failed(error: KafkaError) -> asyncio.Future[RecordMetadata]:
+    future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future

@@ -1,0 +1,52 @@
+"""The e-mail event as a Pydantic model: what consumers read, and the judge of everything that is published."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, EmailStr, Field
+
+__all__ = ["EmailEventPayload", "EmailEventType"]
+
+_UNSAFE = ("\0", "\r", "\n")
+
+
+class EmailEventType(str, Enum):
+    """Which e-mail to send."""
+
+    VERIFICATION = "verification"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a name, not a secret
+    WELCOME = "welcome"
+    NOTIFICATION = "notification"
+
+    __str__ = str.__str__
+    __format__ = str.__format__
+
+
+def _refuse_header_injection(text: str) -> str:
+    if any(character in text for character in _UNSAFE):
+        raise ValueError("must not contain NUL, CR or LF: mail headers could be injected")
+    return text
+
+
+def _naive_utc_now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+_HeaderSafe = AfterValidator(_refuse_header_injection)
+
+
+class EmailEventPayload(BaseModel):
+    """One e-mail job.
+
+    ``json.dumps(payload.model_dump(mode="json"))`` is the value of the record, byte for byte.
+    """
+
+    email_type: EmailEventType = Field(description="Which e-mail to send.")
+    recipient: Annotated[EmailStr, _HeaderSafe] = Field(description="Address; its domain is normalised.")
+    username: Annotated[str, _HeaderSafe] = Field(description="How to greet the recipient.")
+    link: str = Field(default="", description="Any string: a URL, a path, an app link; empty when there is none.")
+    timestamp: datetime = Field(default_factory=_naive_utc_now, description="Naive UTC time of the event.")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Whatever else the e-mail service needs.")

@@ -1,0 +1,89 @@
+//! The handle of an embedded broker, for tests and demos.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::fork::ProcessBound;
+use crate::kafka::broker::{self, BrokerError};
+
+/// Partition, offset, timestamp in ms, key, value, headers.
+type Row<'py> =
+    (i32, i64, i64, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Vec<(String, Bound<'py, PyBytes>)>);
+
+/// A Kafka protocol endpoint inside the process.
+#[pyclass(frozen, module = "kafka_email._core")]
+pub struct EmbeddedBroker(ProcessBound<broker::EmbeddedBroker>);
+
+impl EmbeddedBroker {
+    fn running(&self) -> PyResult<&broker::EmbeddedBroker> {
+        let gone =
+            || PyRuntimeError::new_err("the embedded broker belongs to the process that this one was forked from");
+        self.0.get().ok_or_else(gone)
+    }
+}
+
+#[pymethods]
+impl EmbeddedBroker {
+    #[new]
+    fn new(py: Python<'_>, brokers: i32) -> PyResult<Self> {
+        Ok(Self(ProcessBound::new(py.detach(|| broker::EmbeddedBroker::start(brokers))?)))
+    }
+
+    #[getter]
+    fn bootstrap_servers(&self) -> PyResult<&str> {
+        Ok(self.running()?.bootstrap_servers())
+    }
+
+    fn create_topic(&self, py: Python<'_>, topic: String, partitions: i32) -> PyResult<()> {
+        let broker = self.running()?;
+        Ok(py.detach(|| broker.create_topic(topic, partitions))?)
+    }
+
+    fn set_down(&self, py: Python<'_>, down: bool) -> PyResult<()> {
+        let broker = self.running()?;
+        Ok(py.detach(|| broker.set_down(down))?)
+    }
+
+    fn set_round_trip(&self, py: Python<'_>, delay: Duration) -> PyResult<()> {
+        let broker = self.running()?;
+        Ok(py.detach(|| broker.set_round_trip(delay))?)
+    }
+
+    fn fail_next(&self, py: Python<'_>, code: i32, count: usize) -> PyResult<()> {
+        let broker = self.running()?;
+        Ok(py.detach(|| broker.fail_next(code, count))?)
+    }
+
+    fn records<'py>(&self, py: Python<'py>, topic: &str) -> PyResult<Vec<Row<'py>>> {
+        let broker = self.running()?;
+        let records = py.detach(|| broker.records(topic))?;
+        let bytes = |value: &[u8]| PyBytes::new(py, value);
+        let row = |record: broker::StoredRecord| {
+            (
+                record.partition,
+                record.offset,
+                record.timestamp_ms,
+                record.key.as_deref().map(bytes),
+                record.value.as_deref().map(bytes),
+                record.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect(),
+            )
+        };
+        Ok(records.into_iter().map(row).collect())
+    }
+
+    /// Does nothing to a broker that a parent process runs.
+    fn stop(&self, py: Python<'_>) {
+        if let Some(broker) = self.0.get() {
+            py.detach(|| broker.stop());
+        }
+    }
+}
+
+impl From<BrokerError> for PyErr {
+    fn from(error: BrokerError) -> Self {
+        PyRuntimeError::new_err(error.to_string())
+    }
+}

@@ -1,0 +1,57 @@
+//! Failures become exceptions of `kafka_email.exceptions`, by class and never by text.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{IntoPyDict, PyModule};
+
+use super::mailbox::Event;
+use crate::kafka::error::{Class, Failure};
+
+/// Name of the exception class.
+fn name(class: Class) -> &'static str {
+    match class {
+        Class::Connection => "KafkaConnectionError",
+        Class::Timeout => "KafkaTimeoutError",
+        Class::QueueFull => "QueueFullError",
+        Class::MessageTooLarge => "MessageTooLargeError",
+        Class::UnknownTopic => "UnknownTopicError",
+        Class::Authorization => "AuthorizationError",
+        Class::Authentication => "AuthenticationError",
+        Class::Configuration => "ConfigurationError",
+        Class::Closed => "ProducerClosedError",
+        Class::Fatal => "ProducerFatalError",
+        Class::Other => "KafkaError",
+    }
+}
+
+/// The exception for a failure, of an event or of an operation.
+pub fn from_failure<'py>(py: Python<'py>, failure: &Failure, event: Option<&Event>) -> PyResult<Bound<'py, PyAny>> {
+    let details = [
+        (intern!(py, "code"), failure.code.into_pyobject(py)?.into_any()),
+        (intern!(py, "retriable"), failure.retriable.into_pyobject(py)?.to_owned().into_any()),
+        (intern!(py, "maybe_delivered"), failure.maybe_delivered.into_pyobject(py)?.to_owned().into_any()),
+        (intern!(py, "topic"), event.map(|event| &event.topic).into_pyobject(py)?.into_any()),
+        (intern!(py, "event_id"), event.map(|event| event.id.to_string()).into_pyobject(py)?.into_any()),
+    ]
+    .into_py_dict(py)?;
+    module(py)?.getattr(name(failure.class))?.call((failure.message.as_str(),), Some(&details))
+}
+
+/// As [`from_failure`], to be raised.
+pub fn raise(py: Python<'_>, failure: &Failure, event: Option<&Event>) -> PyErr {
+    from_failure(py, failure, event).map_or_else(|error| error, PyErr::from_value)
+}
+
+/// A producer that a forked child inherited.
+pub fn inherited(py: Python<'_>) -> PyErr {
+    let message = "this process was forked from one whose Kafka producer was started, and a producer's threads do not \
+                   survive a fork: call `await kafka_manager.start()` in this process";
+    let exception = module(py).and_then(|module| module.getattr("NotStartedError")?.call1((message,)));
+    exception.map_or_else(|error| error, PyErr::from_value)
+}
+
+fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    Ok(MODULE.get_or_try_init(py, || py.import("kafka_email.exceptions").map(Bound::unbind))?.bind(py))
+}
