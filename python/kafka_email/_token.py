@@ -14,6 +14,7 @@ from kafka_email.oauth import OAuthToken
 if TYPE_CHECKING:
     from kafka_email import _core
     from kafka_email.config import KafkaConfig
+    from kafka_email.oauth import TokenProvider
 
 # librdkafka asks for a new token at 80 % of the lifetime; ours is there before.
 _RENEW_AT = 0.7
@@ -26,16 +27,13 @@ async def fetch_token(config: KafkaConfig) -> _core.Token | None:
     Raises:
         AuthenticationError: The provider failed, or returned something else than a token.
     """
-    if config.sasl_oauth_token_provider is None:
-        return None
-    return _native(await _ask(config))
-
-
-async def _ask(config: KafkaConfig) -> OAuthToken:
     provider = config.sasl_oauth_token_provider
-    ask = getattr(provider, "token", provider)
+    return None if provider is None else _native(await _ask(provider))
+
+
+async def _ask(provider: TokenProvider) -> OAuthToken:
     try:
-        answer = await ask()
+        answer = await (provider() if callable(provider) else provider.token())
     except Exception as error:
         # The provider's own text may hold a secret; its type and the cause chain say enough.
         message = f"the OAUTHBEARER token provider failed with {type(error).__name__}"
@@ -55,21 +53,21 @@ def _native(token: OAuthToken) -> _core.Token:
 class TokenRefresher:
     """Renews the token of a producer for as long as the loop that started it runs."""
 
-    def __init__(self, producer: _core.Producer, config: KafkaConfig) -> None:
+    def __init__(self, producer: _core.Producer, provider: TokenProvider) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._renew(producer, config), name="kafka-email token")
+        self._task = self._loop.create_task(self._renew(producer, provider), name="kafka-email token")
 
     def cancel(self) -> None:
         """Stop renewing; callable from any thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._task.cancel)
 
-    async def _renew(self, producer: _core.Producer, config: KafkaConfig) -> None:
+    async def _renew(self, producer: _core.Producer, provider: TokenProvider) -> None:
         pause = 0.0
         while True:
             await asyncio.sleep(pause)
             try:
-                token = await _ask(config)
+                token = await _ask(provider)
             except AuthenticationError as error:
                 _journal.say(logging.ERROR, "token_failed", f"cannot renew the OAUTHBEARER token: {error}")
                 pause = _RETRY_S

@@ -80,6 +80,8 @@ class KafkaManager:
             ConfigurationError: librdkafka refuses the configuration; at once.
         """
         chosen = config or kafka_config
+        if self._is_started(chosen):
+            return
         token = await fetch_token(chosen)
         producer = self._join_start(chosen, token)
         if producer is None:
@@ -91,14 +93,19 @@ class KafkaManager:
             raise
         self._finish_start(producer, chosen)
 
-    def _join_start(self, config: KafkaConfig, token: _core.Token | None) -> _core.Producer | None:
-        """Return the producer that is being opened, opening it if need be; None when there is nothing to do."""
+    def _is_started(self, config: KafkaConfig) -> bool:
         with self._lock:
             self._forget_inherited()
+            started = self._producer is not None
+        if started and config != self.config:
+            message = "already started: the other configuration takes effect after stop() and start()"
+            _journal.say(logging.WARNING, "already_started", message)
+        return started
+
+    def _join_start(self, config: KafkaConfig, token: _core.Token | None) -> _core.Producer | None:
+        """Return the producer that is being opened, opening it if need be; None when another call was faster."""
+        with self._lock:
             if self._producer is not None:
-                if config != self.config:
-                    message = "already started: the other configuration takes effect after stop() and start()"
-                    _journal.say(logging.WARNING, "already_started", message)
                 return None
             if self._opening is None:
                 log_native = _journal.librdkafka.isEnabledFor(logging.DEBUG)
@@ -124,7 +131,7 @@ class KafkaManager:
             self._opening = None
             self._producer, self._config, self._was_stopped = producer, config, False
             if config.sasl_oauth_token_provider is not None:
-                self._tokens = TokenRefresher(producer, config)
+                self._tokens = TokenRefresher(producer, config.sasl_oauth_token_provider)
         state = "connected" if producer.is_connected else "connecting in the background"
         _journal.say(logging.INFO, "started", f"started: {state}, {config.bootstrap_servers_string}")
 
@@ -230,9 +237,7 @@ class KafkaManager:
         """
         name = topic_name(topic)
         event_type = type(event).__name__ if isinstance(event, BaseModel) else name
-        future = self.producer.publish(
-            name, encode_key(key), encode_event(event), event_type, encode_headers(headers)
-        )
+        future = self.producer.publish(name, encode_key(key), encode_event(event), event_type, encode_headers(headers))
         return await self.settled(future)
 
     @property

@@ -2,6 +2,7 @@
 //!
 //! Borrowed facts: the Python library email-validator 2.0 to 2.4 with Pydantic's settings (no DNS look-up), files
 //! `syntax.py`, `rfc_constants.py` and `__init__.py`. Its limits are those of RFC 5321 and RFC 1035.
+//! What an application changes in that library's global lists is not seen here.
 
 /// Longest address, in bytes.
 const ADDRESS_MAX: usize = 254;
@@ -36,7 +37,7 @@ const ROLES: [&[u8]; 16] = [
 
 /// Whether `EmailStr` is certain to return `address` unchanged. `false`: the Pydantic model has to decide.
 ///
-/// Taken are letters, digits, `_`, `+`, `-` and single inner dots before the @-sign, and lower-case host names after it.
+/// Taken are letters, digits, `_`, `+`, `-` and single inner dots before the @-sign, lower-case host names after it.
 pub fn is_certainly_valid(address: &str) -> bool {
     if address.len() > ADDRESS_MAX {
         return false;

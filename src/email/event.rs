@@ -1,9 +1,7 @@
 //! The e-mail event and its wire form.
 
-use super::address;
 use super::json::write_string;
-use super::name;
-use super::timestamp::Timestamp;
+use super::{address, name, Timestamp};
 
 /// What kind of e-mail to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,3 +137,72 @@ impl Backlog {
         self.watching.store(!line.watched.is_empty(), Ordering::Release);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn wait(backlog: &Backlog, slot: u32, deadline: Instant) -> Ticket {
+        let ticket = Ticket::new(1, slot);
+        backlog.push(&Record { topic: "t", key: b"k", payload: b"p", headers: &[("h", b"v")] }, ticket, deadline);
+        ticket
+    }
+
+    #[test]
+    fn queues_in_order_until_the_queue_is_full() {
+        let backlog = Backlog::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        let tickets: Vec<_> = (0..3).map(|slot| wait(&backlog, slot, later)).collect();
+        let mut queued = Vec::new();
+        let refused = backlog.drain(|record, ticket| {
+            assert_eq!((record.topic, record.key, record.payload), ("t", b"k".as_slice(), b"p".as_slice()));
+            assert_eq!(record.headers, &[("h", b"v".as_slice())]);
+            if queued.len() == 2 {
+                return Err(Code::QueueFull);
+            }
+            queued.push(ticket);
+            Ok(())
+        });
+        assert!(refused.is_empty());
+        assert_eq!(queued, tickets.get(..2).unwrap());
+        assert_eq!(backlog.len(), 1);
+    }
+
+    #[test]
+    fn a_refused_event_does_not_hold_up_the_next() {
+        let backlog = Backlog::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        let (bad, good) = (wait(&backlog, 0, later), wait(&backlog, 1, later));
+        let refused = backlog.drain(|_, ticket| if ticket == bad { Err(Code::UnknownTopic) } else { Ok(()) });
+        assert_eq!(refused, [(bad, Code::UnknownTopic, "t".to_owned())]);
+        assert!(backlog.is_empty());
+        assert!(!backlog.is_idle(), "the one that was queued is watched");
+        backlog.forget(good);
+        assert!(backlog.is_idle());
+    }
+
+    #[test]
+    fn a_withdrawn_event_is_never_queued() {
+        let backlog = Backlog::default();
+        let ticket = wait(&backlog, 0, Instant::now() + Duration::from_secs(60));
+        assert!(backlog.withdraw(ticket));
+        assert!(!backlog.withdraw(ticket));
+        assert!(backlog.drain(|_, _| unreachable!()).is_empty());
+    }
+
+    #[test]
+    fn the_deadline_counts_while_waiting_and_after() {
+        let backlog = Backlog::default();
+        let now = Instant::now();
+        let queued = wait(&backlog, 0, now);
+        assert!(backlog.drain(|_, _| Ok(())).is_empty());
+        let waiting = wait(&backlog, 1, now);
+        let patient = wait(&backlog, 2, now + Duration::from_secs(60));
+        let expired = backlog.expire(now);
+        assert_eq!((expired.queued, expired.waiting), (vec![queued], vec![waiting]));
+        assert_eq!(backlog.clear(), [patient]);
+    }
+}

@@ -61,6 +61,7 @@ impl Failure {
     }
 
     /// The same failure of an event that may be stored.
+    #[must_use]
     pub fn maybe_delivered(mut self, maybe: bool) -> Self {
         self.maybe_delivered = maybe;
         self

@@ -46,12 +46,11 @@ impl Outage {
         if self.told.is_some_and(|told| now - told < REPEAT) {
             return None;
         }
-        let message = match self.told.replace(now) {
-            None => format!("Kafka is out of reach: {cause}"),
-            Some(_) => {
-                let (probes, seconds) = (self.probes, (now - began).as_secs());
-                format!("Kafka is still out of reach after {seconds} s and {probes} probes: {cause}")
-            }
+        let message = if self.told.replace(now).is_none() {
+            format!("Kafka is out of reach: {cause}")
+        } else {
+            let (probes, seconds) = (self.probes, (now - began).as_secs());
+            format!("Kafka is still out of reach after {seconds} s and {probes} probes: {cause}")
         };
         Some(Notice { level: Level::Error, event: "kafka_unreachable", message })
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -56,7 +56,7 @@ pub(super) struct Shared {
     pub alarm: Notify,
     pub is_fatal: AtomicBool,
     pub log_native: bool,
-    queues: RwLock<Vec<Arc<OutcomeQueue>>>,
+    queues: RwLock<Vec<(u32, Weak<OutcomeQueue>)>>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
@@ -90,14 +90,14 @@ impl Producer {
         Ok(Self { shared, commands })
     }
 
-    /// Lets outcomes go to this queue; called once for each event loop that publishes.
+    /// Lets outcomes go to this queue, for as long as it exists; outcomes for one that is gone are only counted.
     pub fn attach(&self, queue: &Arc<OutcomeQueue>) {
-        self.shared.queues.write().push(Arc::clone(queue));
-    }
-
-    /// Forgets a queue whose loop is closed; outcomes for it are only counted from now on.
-    pub fn detach(&self, queue: u32) {
-        self.shared.queues.write().retain(|attached| attached.id() != queue);
+        let queues = &self.shared.queues;
+        if !queues.read().iter().any(|(id, _)| *id == queue.id()) {
+            let mut queues = queues.write();
+            queues.retain(|(_, queue)| queue.strong_count() > 0);
+            queues.push((queue.id(), Arc::downgrade(queue)));
+        }
     }
 
     /// Takes a record over; its outcome will come to the ticket.
@@ -261,12 +261,13 @@ impl Shared {
 
     /// The queue of a loop, unless that loop is gone.
     pub fn queue(&self, id: u32) -> Option<Arc<OutcomeQueue>> {
-        self.queues.read().iter().find(|queue| queue.id() == id).cloned()
+        self.queues.read().iter().find(|(attached, _)| *attached == id).and_then(|(_, queue)| queue.upgrade())
     }
 
     /// Says something in the application's log, through the loop that joined last.
     pub fn say(&self, notice: Notice) {
-        if let Some(queue) = self.queues.read().last() {
+        let queue = self.queues.read().iter().rev().find_map(|(_, queue)| queue.upgrade());
+        if let Some(queue) = queue {
             queue.notice(notice);
         }
     }
@@ -288,4 +289,69 @@ impl Shared {
 
 pub(super) fn closed() -> Failure {
     Failure::new(Kind::CLOSED, "the producer is stopped: call `await kafka_manager.start()` before publishing")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+    use crate::kafka::broker::EmbeddedBroker;
+
+    const TOPIC: &str = "events";
+
+    /// The configuration as the Python face hands it over.
+    fn settings(servers: &str) -> Settings {
+        serde_json::from_value(serde_json::json!({
+            "bootstrap_servers": servers, "client_id": "test", "email_topic": TOPIC, "compression_type": "gzip",
+            "acks": "all", "retries": 3, "max_in_flight_requests": 5, "adaptive": true, "linger_ms": 10.0,
+            "batch_size": 16384, "request_timeout_ms": 5000, "max_request_size": 1_048_576, "queue_max_messages": 2,
+            "queue_max_bytes": 1_048_576, "security_protocol": "PLAINTEXT", "producer_options": {},
+            "max_connection_attempts": 1, "retry_delay_ms": 10, "required": true,
+        }))
+        .unwrap()
+    }
+
+    /// What an event loop would do: wait for the next outcomes.
+    fn outcomes(queue: &OutcomeQueue, count: usize) -> Vec<(u32, Outcome)> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut outcomes = Vec::new();
+        while outcomes.len() < count {
+            assert!(Instant::now() < deadline, "{} of {count} outcomes came", outcomes.len());
+            sleep(Duration::from_millis(1));
+            outcomes.extend(queue.take(Vec::new()));
+        }
+        outcomes
+    }
+
+    #[test]
+    fn events_of_one_key_are_stored_in_order_through_a_full_queue() {
+        let broker = EmbeddedBroker::start(1).unwrap();
+        let producer = Producer::open(settings(broker.bootstrap_servers()), false, None).unwrap();
+        let queue = Arc::new(OutcomeQueue::new().unwrap());
+        producer.attach(&queue);
+        producer.started(Ticket::new(queue.id(), 0));
+        assert!(matches!(outcomes(&queue, 1).as_slice(), [(0, Outcome::Started)]));
+
+        let payloads: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+        for (slot, payload) in (0..).zip(&payloads) {
+            let record = Record { topic: TOPIC, key: b"key", payload: payload.as_bytes(), headers: &[] };
+            producer.enqueue(&record, Ticket::new(queue.id(), slot)).unwrap();
+        }
+        for (expected, (slot, outcome)) in (0..).zip(outcomes(&queue, 50)) {
+            let Outcome::Delivered(stored) = outcome else { panic!("event {slot} failed") };
+            assert_eq!((slot, stored.offset), (expected, i64::from(expected)));
+        }
+        let stored = broker.records(TOPIC).unwrap();
+        assert!(stored
+            .iter()
+            .map(|record| record.value.clone().unwrap())
+            .eq(payloads.iter().map(|p| p.clone().into_bytes())));
+
+        let report = producer.stop_and_wait(Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+        assert_eq!((report.delivered, report.failed), (0, 0));
+        let record = Record { topic: TOPIC, key: b"", payload: b"late", headers: &[] };
+        assert!(producer.enqueue(&record, Ticket::new(queue.id(), 0)).is_err());
+    }
 }

@@ -21,7 +21,7 @@ pub struct OwnedRecord {
     topic: Box<str>,
     key: Box<[u8]>,
     payload: Box<[u8]>,
-    headers: Box<[(Box<str>, Box<[u8]>)]>,
+    headers: Vec<(Box<str>, Box<[u8]>)>,
 }
 
 impl From<&Record<'_>> for OwnedRecord {

@@ -144,7 +144,7 @@ impl Settings {
     fn set_delivery(&self, config: &mut ClientConfig) {
         let deadline = self.deadline();
         // The scan may come a second late; the caller's deadline must not.
-        let message_timeout = deadline - TIMEOUT_SCAN.min(deadline / 2);
+        let message_timeout = deadline.saturating_sub(TIMEOUT_SCAN.min(deadline / 2));
         // Retrying ends with the deadline, not with a count that a leader change could use up.
         let retries = if self.retries == 0 { 0 } else { i32::MAX };
         config

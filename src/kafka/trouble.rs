@@ -107,3 +107,47 @@ fn broker_of(text: &str) -> &str {
     let name = name.split("://").last().unwrap_or(name);
     name.split('/').next().unwrap_or(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSED: &str =
+        "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
+
+    #[test]
+    fn names_each_broker_once_with_its_last_cause() {
+        let trouble = Trouble::new(Vec::new());
+        trouble.note(Code::BrokerTransportFailure, "127.0.0.1:9092/bootstrap: Disconnected");
+        trouble.note(Code::BrokerTransportFailure, REFUSED);
+        trouble.note(Code::Resolve, "sasl_ssl://kafka-1:9092/bootstrap: Failed to resolve 'kafka-1:9092'");
+        trouble.note(Code::AllBrokersDown, "2/2 brokers are down");
+        let failure = trouble.failure("127.0.0.1:9092,kafka-1:9092", 3);
+        assert_eq!(failure.class, Class::Connection);
+        assert!(failure
+            .message
+            .contains("127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused; "));
+        assert!(failure.message.contains("kafka-1:9092"));
+        assert!(!failure.message.contains("Disconnected"));
+        assert!(!failure.message.contains("after 0ms"));
+        trouble.clear();
+        assert_eq!(trouble.text(), None);
+    }
+
+    #[test]
+    fn blames_what_has_to_be_fixed() {
+        let trouble = Trouble::new(Vec::new());
+        trouble.note(Code::BrokerTransportFailure, REFUSED);
+        assert!(!trouble.is_lasting());
+        trouble.note(Code::SSL, "ssl://b:1/bootstrap: SSL handshake failed");
+        assert!(trouble.is_lasting());
+        trouble.note(Code::Authentication, "sasl_ssl://a:1/bootstrap: Authentication failed");
+        assert_eq!(trouble.failure("a:1", 1).class, Class::Authentication);
+    }
+
+    #[test]
+    fn shows_no_secret_and_no_control_character() {
+        let trouble = Trouble::new(vec!["hunter2".into()]);
+        assert_eq!(trouble.clean("password\r\n hunter2 refused (after 3ms in state X)"), "password [secret] refused");
+    }
+}

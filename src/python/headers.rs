@@ -1,10 +1,10 @@
-//! The headers of a record: CloudEvents in binary mode, few and short, then the caller's.
+//! The headers of a record: `CloudEvents` in binary mode, few and short, then the caller's.
 
 use crate::kafka::record::Header;
 
 /// Writes the headers of an event into `headers`.
 ///
-/// Names: CloudEvents 1.0, Kafka protocol binding, section 3.2.
+/// Names: `CloudEvents` 1.0, Kafka protocol binding, section 3.2.
 pub fn cloud_event<'a>(headers: &mut Vec<Header<'a>>, id: &'a [u8], event_type: &'a str, source: &'a str) {
     headers.extend([
         ("ce_specversion", b"1.0".as_slice()),

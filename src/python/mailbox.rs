@@ -48,7 +48,7 @@ pub struct Event {
     /// The topic that it is for.
     pub topic: Py<PyString>,
     /// `verification` and so on, or the type of another publisher's event.
-    pub event_type: Py<PyString>,
+    pub kind: Py<PyString>,
 }
 
 impl Mailbox {
@@ -147,7 +147,7 @@ impl Mailbox {
         log: bool,
     ) -> PyResult<()> {
         if log {
-            let arguments = (event.id.to_string(), &event.topic, stored.partition, stored.offset, event.event_type);
+            let arguments = (event.id.to_string(), &event.topic, stored.partition, stored.offset, event.kind);
             self.journal.call_method1(py, intern!(py, "delivered"), arguments)?;
         }
         resolve(future, RecordMetadata::acknowledged(event.topic, stored, event.id))
@@ -172,7 +172,7 @@ impl Mailbox {
     ) -> PyResult<()> {
         let exception = exceptions::from_failure(py, failure, event)?;
         if let Some(event) = event {
-            let arguments = (event.id.to_string(), &event.topic, &event.event_type, &exception);
+            let arguments = (event.id.to_string(), &event.topic, &event.kind, &exception);
             self.journal.call_method1(py, intern!(py, "failed"), arguments)?;
         }
         if is_open(future)? {

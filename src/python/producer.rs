@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -37,28 +36,14 @@ type OwnHeaders = Vec<(String, Vec<u8>)>;
 /// Handle of a native producer.
 #[pyclass(frozen, module = "kafka_email._core")]
 pub struct Producer {
-    producer: ProcessBound<kafka::Producer>,
+    native: ProcessBound<kafka::Producer>,
     ids: EventIds,
     source: String,
-    attached: Mutex<Vec<u32>>,
 }
 
 impl Producer {
     fn native(&self, py: Python<'_>) -> PyResult<&kafka::Producer> {
-        self.producer.get().ok_or_else(|| exceptions::inherited(py))
-    }
-
-    /// The running loop's mailbox, known to the producer.
-    fn mailbox(&self, py: Python<'_>, producer: &kafka::Producer) -> PyResult<Py<Mailbox>> {
-        let mailbox = Mailbox::of_running_loop(py)?;
-        let queue = mailbox.get().queue();
-        let mut attached = self.attached.lock();
-        if !attached.contains(&queue.id()) {
-            producer.attach(queue);
-            attached.push(queue.id());
-        }
-        drop(attached);
-        Ok(mailbox)
+        self.native.get().ok_or_else(|| exceptions::inherited(py))
     }
 
     fn ask<'py>(
@@ -67,7 +52,8 @@ impl Producer {
         question: impl FnOnce(&kafka::Producer, Ticket),
     ) -> PyResult<Bound<'py, PyAny>> {
         let producer = self.native(py)?;
-        let mailbox = self.mailbox(py, producer)?;
+        let mailbox = Mailbox::of_running_loop(py)?;
+        producer.attach(mailbox.get().queue());
         let (future, ticket) = mailbox.get().wait(py, None)?;
         question(producer, ticket);
         Ok(future)
@@ -76,14 +62,15 @@ impl Producer {
     fn enqueue<'py>(&self, topic: &Bound<'py, PyString>, draft: &Draft<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let py = topic.py();
         let producer = self.native(py)?;
-        let mailbox = self.mailbox(py, producer)?;
+        let mailbox = Mailbox::of_running_loop(py)?;
+        producer.attach(mailbox.get().queue());
         let id = self.ids.next(Timestamp::now());
-        let event = || Event { id, topic: topic.clone().unbind(), event_type: draft.event_type.clone().unbind() };
+        let event = || Event { id, topic: topic.clone().unbind(), kind: draft.event_type.clone().unbind() };
         let (future, ticket) = mailbox.get().wait(py, Some(event()))?;
         let id_text = id.encode();
         let mut all_headers: Vec<Header<'_>> = Vec::with_capacity(8);
         headers::cloud_event(&mut all_headers, &id_text, draft.event_type.to_str()?, &self.source);
-        all_headers.extend(draft.headers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_slice())));
+        all_headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let record = Record { topic: topic.to_str()?, key: draft.key, payload: draft.value, headers: &all_headers };
         if let Err(failure) = producer.enqueue(&record, ticket) {
             mailbox.get().cancel(ticket);
@@ -98,7 +85,7 @@ struct Draft<'a, 'py> {
     key: &'a [u8],
     value: &'a [u8],
     event_type: &'a Bound<'py, PyString>,
-    headers: &'a Option<OwnHeaders>,
+    headers: OwnHeaders,
 }
 
 #[pymethods]
@@ -111,10 +98,9 @@ impl Producer {
         let source = settings.client_id.clone();
         let ids = EventIds::new().map_err(|error| PyRuntimeError::new_err(format!("no randomness: {error}")))?;
         Ok(Self {
-            producer: ProcessBound::new(kafka::Producer::open(settings, log_native, token.map(bearer_token))?),
+            native: ProcessBound::new(kafka::Producer::open(settings, log_native, token.map(bearer_token))?),
             ids,
             source,
-            attached: Mutex::default(),
         })
     }
 
@@ -136,7 +122,7 @@ impl Producer {
             }
             // The encoder saw that the recipient is a string.
             let key = recipient.cast::<PyString>()?.to_str()?.as_bytes();
-            let draft = Draft { key, value: buffer, event_type: email_type, headers: &headers };
+            let draft = Draft { key, value: buffer, event_type: email_type, headers: headers.unwrap_or_default() };
             self.enqueue(topic, &draft).map(Some)
         })
     }
@@ -150,7 +136,10 @@ impl Producer {
         event_type: &Bound<'py, PyString>,
         headers: Option<OwnHeaders>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.enqueue(topic, &Draft { key: key.unwrap_or_default(), value, event_type, headers: &headers })
+        self.enqueue(
+            topic,
+            &Draft { key: key.unwrap_or_default(), value, event_type, headers: headers.unwrap_or_default() },
+        )
     }
 
     /// Takes an event back that still waits for space in the local queue.
@@ -200,13 +189,13 @@ impl Producer {
     /// Whether the cluster answered lately. No I/O.
     #[getter]
     fn is_connected(&self) -> bool {
-        self.producer.get().is_some_and(kafka::Producer::is_connected)
+        self.native.get().is_some_and(kafka::Producer::is_connected)
     }
 
     /// Whether a parent process made this producer.
     #[getter]
     fn is_inherited(&self) -> bool {
-        self.producer.is_inherited()
+        self.native.is_inherited()
     }
 
     /// Events whose fate is open.

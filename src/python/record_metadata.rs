@@ -13,7 +13,7 @@ const YEAR_2000_MS: i64 = 946_684_800_000;
 ///
 /// `topic`: topic name. `partition`: its partition, from 0. `offset`: position in the partition, -1 with `acks=0`.
 /// `timestamp_ms`: milliseconds since the Unix epoch, of creation, or of storage where the topic says so.
-/// `event_id`: the UUIDv7 (RFC 9562) that the record carries in its `ce_id` header, for consumers to drop duplicates by.
+/// `event_id`: the `UUIDv7` (RFC 9562) that the record carries in its `ce_id` header, for consumers to drop duplicates by.
 #[pyclass(frozen, eq, hash, module = "kafka_email")]
 pub struct RecordMetadata {
     topic: Py<PyString>,
@@ -69,7 +69,7 @@ impl std::hash::Hash for RecordMetadata {
     }
 }
 
-/// The time in a UUIDv7: its first 48 bits (RFC 9562, section 5.7).
+/// The time in a `UUIDv7`: its first 48 bits (RFC 9562, section 5.7).
 fn created_ms(event_id: EventId) -> i64 {
     i64::try_from(event_id.as_u128() >> 80).unwrap_or(-1)
 }

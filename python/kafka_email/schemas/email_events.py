@@ -21,8 +21,8 @@ class EmailEventType(str, Enum):
     WELCOME = "welcome"
     NOTIFICATION = "notification"
 
-    __str__ = str.__str__
-    __format__ = str.__format__
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 def _refuse_header_injection(text: str) -> str:
