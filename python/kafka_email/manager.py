@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import os
@@ -237,8 +236,8 @@ class KafkaManager:
         """
         name = topic_name(topic)
         event_type = type(event).__name__ if isinstance(event, BaseModel) else name
-        future = self.producer.publish(name, encode_key(key), encode_event(event), event_type, encode_headers(headers))
-        return await self.settled(future)
+        value, own_headers = encode_event(event), encode_headers(headers)
+        return await self.producer.publish(name, encode_key(key), value, event_type, own_headers)
 
     @property
     def producer(self) -> _core.Producer:
@@ -252,16 +251,6 @@ class KafkaManager:
         if producer is None:
             raise self._not_started()
         return producer
-
-    async def settled(self, future: asyncio.Future[_core.RecordMetadata]) -> _core.RecordMetadata:
-        """Wait for an event; take it back if the wait is cancelled while it is not queued yet."""
-        try:
-            return await future
-        except asyncio.CancelledError:
-            producer = self._producer
-            if producer is not None:
-                producer.withdraw(future)
-            raise
 
     @contextmanager
     def replaced_by(self, stand_in: Any) -> Iterator[Any]:

@@ -252,10 +252,6 @@ class CapturedEvents:
         future.set_result(_core.RecordMetadata(topic, 0, stored.offset, 0, f"captured-{stored.offset}"))
         return future
 
-    def withdraw(self, _: object) -> bool:
-        """Nothing ever waits here."""
-        return False
-
     async def health(self, _: timedelta) -> tuple[bool, int, float, int, int, None]:
         """Report perfect health."""
         return (True, 1, 0.0, 0, 0, None)

@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn queues_in_order_until_the_queue_is_full() {
         let backlog = Backlog::default();
-        let later = Instant::now() + Duration::from_secs(60);
+        let later = Instant::now() + Duration::from_mins(1);
         let tickets: Vec<_> = (0..3).map(|slot| wait(&backlog, slot, later)).collect();
         let mut queued = Vec::new();
         let refused = backlog.drain(|record, ticket| {
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_refused_event_does_not_hold_up_the_next() {
         let backlog = Backlog::default();
-        let later = Instant::now() + Duration::from_secs(60);
+        let later = Instant::now() + Duration::from_mins(1);
         let (bad, good) = (wait(&backlog, 0, later), wait(&backlog, 1, later));
         let refused = backlog.drain(|_, ticket| if ticket == bad { Err(Code::UnknownTopic) } else { Ok(()) });
         assert_eq!(refused, [(bad, Code::UnknownTopic, "t".to_owned())]);
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_withdrawn_event_is_never_queued() {
         let backlog = Backlog::default();
-        let ticket = wait(&backlog, 0, Instant::now() + Duration::from_secs(60));
+        let ticket = wait(&backlog, 0, Instant::now() + Duration::from_mins(1));
         assert!(backlog.withdraw(ticket));
         assert!(!backlog.withdraw(ticket));
         assert!(backlog.drain(|_, _| unreachable!()).is_empty());
@@ -200,7 +200,7 @@ mod tests {
         let queued = wait(&backlog, 0, now);
         assert!(backlog.drain(|_, _| Ok(())).is_empty());
         let waiting = wait(&backlog, 1, now);
-        let patient = wait(&backlog, 2, now + Duration::from_secs(60));
+        let patient = wait(&backlog, 2, now + Duration::from_mins(1));
         let expired = backlog.expire(now);
         assert_eq!((expired.queued, expired.waiting), (vec![queued], vec![waiting]));
         assert_eq!(backlog.clear(), [patient]);

@@ -33,6 +33,15 @@ pub struct StopReport {
     pub elapsed: Duration,
 }
 
+/// How far an event got when it was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is in librdkafka's queue, and will be delivered.
+    Queued,
+    /// It waits for space in that queue, and can be withdrawn.
+    Waiting,
+}
+
 /// Handle of a producer. When the last handle goes without a stop, the producer flushes and closes by itself.
 pub struct Producer {
     shared: Arc<Shared>,
@@ -106,7 +115,7 @@ impl Producer {
     ///
     /// # Errors
     /// At once, with nothing taken over: too large, unknown topic, closed.
-    pub fn enqueue(&self, record: &Record<'_>, ticket: Ticket) -> Result<(), Failure> {
+    pub fn enqueue(&self, record: &Record<'_>, ticket: Ticket) -> Result<Accepted, Failure> {
         let shared = &*self.shared;
         if shared.is_closing.load(Ordering::Acquire) {
             return Err(closed());
@@ -115,7 +124,7 @@ impl Producer {
             match shared.produce(record, ticket) {
                 Ok(()) => {
                     shared.statistics.accept();
-                    return Ok(());
+                    return Ok(Accepted::Queued);
                 }
                 Err(Code::QueueFull) => {}
                 Err(code) => return Err(shared.refusal(code, record)),
@@ -123,7 +132,7 @@ impl Producer {
         }
         shared.statistics.accept();
         shared.backlog.push(record, ticket, Instant::now() + shared.settings.deadline());
-        Ok(())
+        Ok(Accepted::Waiting)
     }
 
     /// Takes an event back that still waits for space in the queue; false when it is queued or settled already.

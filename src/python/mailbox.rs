@@ -98,13 +98,6 @@ impl Mailbox {
         self.waiters.lock().try_remove(ticket.slot() as usize);
     }
 
-    /// The ticket of a future.
-    pub fn ticket_of(&self, future: &Bound<'_, PyAny>) -> Option<Ticket> {
-        let waiters = self.waiters.lock();
-        let (slot, _) = waiters.iter().find(|(_, waiter)| waiter.future.is(future))?;
-        Some(Ticket::new(self.queue.id(), u32::try_from(slot).ok()?))
-    }
-
     fn settle_one(&self, py: Python<'_>, slot: u32, outcome: Outcome, log_deliveries: bool) -> PyResult<()> {
         let last_word = match outcome {
             Outcome::Notice(notice) => {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
@@ -12,7 +13,7 @@ use super::mailbox::{Event, Mailbox};
 use super::{exceptions, headers, metadata};
 use crate::email::{EmailEvent, EmailType, EventIds, Timestamp};
 use crate::kafka::outcome::Ticket;
-use crate::kafka::producer as kafka;
+use crate::kafka::producer::{self as kafka, Accepted};
 use crate::kafka::record::{Header, Record};
 use crate::kafka::settings::Settings;
 use crate::kafka::token::Token;
@@ -59,24 +60,54 @@ impl Producer {
         Ok(future)
     }
 
-    fn enqueue<'py>(&self, topic: &Bound<'py, PyString>, draft: &Draft<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let py = topic.py();
-        let producer = self.native(py)?;
+    fn enqueue<'py>(
+        slf: &Bound<'py, Self>,
+        topic: &Bound<'py, PyString>,
+        draft: &Draft<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let producer = this.native(py)?;
         let mailbox = Mailbox::of_running_loop(py)?;
         producer.attach(mailbox.get().queue());
-        let id = self.ids.next(Timestamp::now());
+        let id = this.ids.next(Timestamp::now());
         let event = || Event { id, topic: topic.clone().unbind(), kind: draft.event_type.clone().unbind() };
         let (future, ticket) = mailbox.get().wait(py, Some(event()))?;
         let id_text = id.encode();
         let mut all_headers: Vec<Header<'_>> = Vec::with_capacity(8);
-        headers::cloud_event(&mut all_headers, &id_text, draft.event_type.to_str()?, &self.source);
+        headers::cloud_event(&mut all_headers, &id_text, draft.event_type.to_str()?, &this.source);
         all_headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let record = Record { topic: topic.to_str()?, key: draft.key, payload: draft.value, headers: &all_headers };
-        if let Err(failure) = producer.enqueue(&record, ticket) {
-            mailbox.get().cancel(ticket);
-            return Err(exceptions::raise(py, &failure, Some(&event())));
+        match producer.enqueue(&record, ticket) {
+            Ok(Accepted::Queued) => Ok(future),
+            Ok(Accepted::Waiting) => {
+                let withdrawal = Withdrawal { producer: slf.clone().unbind(), mailbox, ticket };
+                future.call_method1(intern!(py, "add_done_callback"), (withdrawal,))?;
+                Ok(future)
+            }
+            Err(failure) => {
+                mailbox.get().cancel(ticket);
+                Err(exceptions::raise(py, &failure, Some(&event())))
+            }
         }
-        Ok(future)
+    }
+}
+
+/// Takes an event back when its future is cancelled while it waits for space in the queue. Called by the future.
+#[pyclass(frozen)]
+struct Withdrawal {
+    producer: Py<Producer>,
+    mailbox: Py<Mailbox>,
+    ticket: Ticket,
+}
+
+#[pymethods]
+impl Withdrawal {
+    fn __call__(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let is_cancelled: bool = future.call_method0(intern!(future.py(), "cancelled"))?.extract()?;
+        if is_cancelled && self.producer.get().native(future.py())?.withdraw(self.ticket) {
+            self.mailbox.get().cancel(self.ticket);
+        }
+        Ok(())
     }
 }
 
@@ -107,7 +138,7 @@ impl Producer {
     /// Publishes an e-mail event if it is certainly valid; None means that Pydantic has to decide.
     #[allow(clippy::too_many_arguments)]
     fn publish_email<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
         email_type: &Bound<'py, PyString>,
         recipient: &Bound<'py, PyAny>,
@@ -123,34 +154,24 @@ impl Producer {
             // The encoder saw that the recipient is a string.
             let key = recipient.cast::<PyString>()?.to_str()?.as_bytes();
             let draft = Draft { key, value: buffer, event_type: email_type, headers: headers.unwrap_or_default() };
-            self.enqueue(topic, &draft).map(Some)
+            Self::enqueue(slf, topic, &draft).map(Some)
         })
     }
 
     /// Publishes an event that is encoded already.
     fn publish<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
         key: Option<&[u8]>,
         value: &[u8],
         event_type: &Bound<'py, PyString>,
         headers: Option<OwnHeaders>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.enqueue(
+        Self::enqueue(
+            slf,
             topic,
             &Draft { key: key.unwrap_or_default(), value, event_type, headers: headers.unwrap_or_default() },
         )
-    }
-
-    /// Takes an event back that still waits for space in the local queue.
-    fn withdraw(&self, future: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let producer = self.native(future.py())?;
-        let mailbox = Mailbox::of_running_loop(future.py())?;
-        let withdrawn = mailbox.get().ticket_of(future).filter(|ticket| producer.withdraw(*ticket));
-        if let Some(ticket) = withdrawn {
-            mailbox.get().cancel(ticket);
-        }
-        Ok(withdrawn.is_some())
     }
 
     /// A future that is done when the producer is connected, or connects in the background.

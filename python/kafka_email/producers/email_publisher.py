@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -54,7 +54,7 @@ class EmailPublisher(BasePublisher):
             metadata: Whatever else the e-mail service needs, of types that Pydantic turns into JSON.
             headers: Record headers besides the CloudEvents ones, text as UTF-8.
         """
-        return await self._publish("verification", email, username, verification_link, metadata, headers)
+        return await self._enqueue("verification", email, username, verification_link, metadata, headers)
 
     async def publish_password_reset_email(
         self,
@@ -66,7 +66,7 @@ class EmailPublisher(BasePublisher):
         headers: Headers | None = None,
     ) -> RecordMetadata:
         """Ask for the e-mail that lets a user choose a new password. Arguments as for a verification."""
-        return await self._publish("password_reset", email, username, reset_link, metadata, headers)
+        return await self._enqueue("password_reset", email, username, reset_link, metadata, headers)
 
     async def publish_welcome_email(
         self,
@@ -77,7 +77,7 @@ class EmailPublisher(BasePublisher):
         headers: Headers | None = None,
     ) -> RecordMetadata:
         """Ask for the e-mail that welcomes a user. Arguments as for a verification; the link is empty."""
-        return await self._publish("welcome", email, username, "", metadata, headers)
+        return await self._enqueue("welcome", email, username, "", metadata, headers)
 
     async def publish_notification_email(
         self,
@@ -89,7 +89,7 @@ class EmailPublisher(BasePublisher):
         headers: Headers | None = None,
     ) -> RecordMetadata:
         """Ask for an e-mail that tells a user something. Arguments as for a verification."""
-        return await self._publish("notification", email, username, link, metadata, headers)
+        return await self._enqueue("notification", email, username, link, metadata, headers)
 
     async def publish_many(
         self,
@@ -120,14 +120,9 @@ class EmailPublisher(BasePublisher):
                 futures.append(producer.publish(topic, record.key, record.value, record.email_type, extra))
             except KafkaError as error:
                 futures.append(_failed(error))
-        try:
-            return await asyncio.gather(*futures, return_exceptions=True)  # type: ignore[return-value]
-        except asyncio.CancelledError:
-            for future in futures:
-                producer.withdraw(future)
-            raise
+        return await asyncio.gather(*futures, return_exceptions=True)  # type: ignore[return-value]
 
-    async def _publish(
+    def _enqueue(
         self,
         email_type: str,
         email: str,
@@ -135,19 +130,18 @@ class EmailPublisher(BasePublisher):
         link: str,
         metadata: dict[str, Any] | None,
         headers: Headers | None,
-    ) -> RecordMetadata:
+    ) -> Awaitable[RecordMetadata]:
         manager, topic = self.manager, self.topic
         if getattr(manager.send_event, "__func__", None) is not _send_event:
             # A test replaced the manager, or its send_event: that is where the event has to go.
             payload = _validated(email_type, email, username, link, metadata)
-            return await manager.send_event(topic, payload.model_dump(mode="json"), key=email, headers=headers)
-        extra = encode_headers(headers)
-        future = manager.producer.publish_email(topic, email_type, email, username, link, metadata, extra)
-        if future is None:
-            payload = _validated(email_type, email, username, link, metadata)
-            value = encode_event(payload)
-            future = manager.producer.publish(topic, encode_key(email), value, email_type, extra)
-        return await manager.settled(future)
+            return manager.send_event(topic, payload.model_dump(mode="json"), key=email, headers=headers)
+        producer, own_headers = manager.producer, encode_headers(headers)
+        future = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
+        if future is not None:
+            return future
+        payload = _validated(email_type, email, username, link, metadata)
+        return producer.publish(topic, encode_key(email), encode_event(payload), email_type, own_headers)
 
 
 _send_event = KafkaManager.send_event
