@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,12 +18,14 @@ def listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
     try:
         loop.add_reader(mailbox.fileno(), mailbox.settle)
     except NotImplementedError:  # Windows' Proactor loop has no add_reader
-        _readers[mailbox] = loop.create_task(_read(loop, mailbox), name="kafka-email wake-up")
+        reader = loop.create_task(_read(loop, mailbox), name="kafka-email wake-up")
+        _readers[mailbox] = reader
+        reader.add_done_callback(lambda _: _readers.pop(mailbox, None))
 
 
 def unlisten(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
     """Undo :func:`listen`."""
-    reader = _readers.pop(mailbox, None)
+    reader = _readers.get(mailbox)
     if reader is None:
         loop.remove_reader(mailbox.fileno())
     else:
@@ -31,8 +33,9 @@ def unlisten(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
 
 
 async def _read(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
-    # A socket object of our own over a copy of the descriptor: closing it leaves the mailbox's alone.
-    with socket.socket(fileno=os.dup(mailbox.fileno())) as bell:
+    # A copy of the descriptor: closing it leaves the mailbox's own alone.
+    family = socket.AF_INET if sys.platform == "win32" else socket.AF_UNIX
+    with socket.fromfd(mailbox.fileno(), family, socket.SOCK_STREAM) as bell:
         bell.setblocking(False)
         while await loop.sock_recv(bell, 64):
             mailbox.settle()

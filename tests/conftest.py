@@ -1,0 +1,70 @@
+"""Fixtures that give tests a real Kafka."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import KafkaException
+
+from support import topics
+from support.certificates import Certificates, make_certificates
+from support.jars import kafka_jars
+from support.java import java_command
+from support.kafka import PASSWORD, USER, Kafka, KafkaCluster
+from support.missing import MissingError
+
+BOOTSTRAP_SERVERS = "KAFKA_TEST_BOOTSTRAP_SERVERS"
+"""Environment variable naming a Kafka that runs already, for the `kafka` fixture to use in place of its own."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Makes sure that Kafka can be started before any test runs: fetching it would exceed a test's time limit."""
+    used = {name for item in session.items if isinstance(item, pytest.Function) for name in item.fixturenames}
+    starts = used & {"make_kafka", "secure_kafka"} or ("kafka" in used and BOOTSTRAP_SERVERS not in os.environ)
+    if starts and not session.config.option.collectonly:
+        try:
+            java_command()
+            kafka_jars()
+        except MissingError as missing:
+            pytest.exit(str(missing), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.fixture(scope="session")
+def make_kafka() -> Callable[..., KafkaCluster]:
+    """Builds a Kafka of a test's own, options as in `KafkaCluster`: `with make_kafka(nodes=3) as cluster:`."""
+    return KafkaCluster
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """The Kafka that all tests share: the one that KAFKA_TEST_BOOTSTRAP_SERVERS names, or one started for this run."""
+    external = os.environ.get(BOOTSTRAP_SERVERS)
+    if external is None:
+        with KafkaCluster() as started:
+            yield started
+    else:
+        try:
+            topics.ping(external)
+        except KafkaException as error:
+            pytest.exit(f"{BOOTSTRAP_SERVERS}={external} does not answer: {error}", pytest.ExitCode.USAGE_ERROR)
+        yield Kafka(external)
+
+
+@pytest.fixture
+def topic(kafka: Kafka) -> str:
+    """A new, empty topic with six partitions."""
+    return kafka.create_topic()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The certificates of `secure_kafka`, and a client certificate that it accepts."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(certificates: Certificates) -> Iterator[KafkaCluster]:
+    """A Kafka that listens by every protocol, shared by all tests; its user is `USER` with `PASSWORD`."""
+    listeners = ("SSL", "MUTUAL_SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    with KafkaCluster(listeners=listeners, users={USER: PASSWORD}, certificates=certificates) as started:
+        yield started

@@ -1,0 +1,32 @@
+"""Memory while very many events are under way on a real Kafka."""
+
+import subprocess
+import sys
+
+from support.kafka import Kafka
+
+LIMIT_MB = 200
+SCRIPT = """
+import asyncio, resource, sys
+from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
+
+async def main(servers, topic):
+    await kafka_manager.start(KafkaConfig(bootstrap_servers=servers, email_topic=topic))
+    publisher = EmailPublisher()
+    link = "https://shop.example.com/verify?token=0123456789abcdef"
+    events = [publisher.publish_verification_email(f"user{n}@gmail.com", "Ann Miller", link) for n in range(100_000)]
+    stored = await asyncio.gather(*events)
+    assert len({metadata.event_id for metadata in stored}) == 100_000
+    report = await kafka_manager.stop()
+    assert (report.delivered, report.failed) == (0, 0)
+
+asyncio.run(main(*sys.argv[1:]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_hundred_thousand_outstanding_events_fit_into_200_mb(kafka: Kafka, topic: str) -> None:
+    command = [sys.executable, "-c", SCRIPT, kafka.bootstrap_servers, topic]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) <= LIMIT_MB

@@ -1,0 +1,111 @@
+"""Topics that are not there, codecs, acknowledgements and limits on a real Kafka."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from kafka_email import (
+    BasePublisher,
+    EmailPublisher,
+    KafkaConfig,
+    MessageTooLargeError,
+    UnknownTopicError,
+    kafka_manager,
+)
+from support.kafka import Kafka, KafkaCluster
+
+
+@asynccontextmanager
+async def started(kafka: Kafka, **options: Any) -> AsyncIterator[None]:
+    """A manager connected to this Kafka."""
+    await kafka_manager.start(KafkaConfig(bootstrap_servers=kafka.bootstrap_servers, **options))
+    try:
+        yield
+    finally:
+        await kafka_manager.stop()
+
+
+async def test_the_first_publish_creates_a_topic_where_the_broker_allows_it(
+    make_kafka: Callable[..., KafkaCluster],
+) -> None:
+    with make_kafka(partitions=3) as kafka:
+        async with started(kafka, email_topic="brand-new"):
+            assert "brand-new" not in await asyncio.to_thread(topics_of, kafka)
+            stored = await EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann")
+            assert stored.topic == "brand-new"
+            assert "brand-new" in await asyncio.to_thread(topics_of, kafka)
+
+
+async def test_a_topic_that_nobody_creates_is_an_error_until_it_is_there(
+    make_kafka: Callable[..., KafkaCluster],
+) -> None:
+    with make_kafka(auto_create_topics=False) as kafka:
+        async with started(kafka, request_timeout_ms=8000):
+            began = time.monotonic()
+            with pytest.raises(UnknownTopicError, match="missing-topic") as caught:
+                await BasePublisher("missing-topic").publish({"a": 1})
+            assert time.monotonic() - began < 8
+            assert caught.value.code == "UNKNOWN_TOPIC_OR_PARTITION"
+            assert caught.value.topic == "missing-topic"
+            assert not caught.value.maybe_delivered
+
+            await asyncio.to_thread(kafka.create_topic, "missing-topic")
+            deadline = time.monotonic() + 15
+            while True:
+                try:
+                    stored = await BasePublisher("missing-topic").publish({"a": 1})
+                    break
+                except UnknownTopicError:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.2)
+            assert stored.offset == 0
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_every_codec_arrives(kafka: Kafka, topic: str, codec: str) -> None:
+    publisher = BasePublisher(topic)
+    async with started(kafka, compression_type=codec):
+        await asyncio.gather(*(publisher.publish({"n": n, "text": "x" * 500}, str(n)) for n in range(200)))
+    assert len(kafka.consume(topic, 200)) == 200
+
+
+@pytest.mark.parametrize(("acks", "offset"), [("all", 0), ("1", 0), ("0", -1)])
+async def test_acknowledgements(kafka: Kafka, topic: str, acks: str, offset: int) -> None:
+    async with started(kafka, acks=acks):
+        stored = await BasePublisher(topic).publish({"a": 1})
+        assert stored.offset == offset
+    assert len(kafka.consume(topic, 1)) == 1
+
+
+async def test_the_largest_event_is_stored_and_a_larger_one_refused_at_once(kafka: Kafka, topic: str) -> None:
+    async with started(kafka, max_request_size=100_000, compression_type="none"):
+        publisher = BasePublisher(topic)
+        await publisher.publish({"text": "x" * 99_000})
+        with pytest.raises(MessageTooLargeError, match="max_request_size"):
+            await publisher.publish({"text": "x" * 100_000})
+
+
+async def test_what_the_broker_finds_too_large_is_an_error_too(kafka: Kafka) -> None:
+    topic = await asyncio.to_thread(lambda: kafka.create_topic(**{"max.message.bytes": "10000"}))
+    async with started(kafka, compression_type="none"):
+        with pytest.raises(MessageTooLargeError, match="brokers refuse"):
+            await BasePublisher(topic).publish({"text": "x" * 50_000})
+
+
+async def test_time_of_storage_where_the_topic_says_so(kafka: Kafka) -> None:
+    topic = await asyncio.to_thread(lambda: kafka.create_topic(**{"message.timestamp.type": "LogAppendTime"}))
+    async with started(kafka):
+        stored = await BasePublisher(topic).publish({"a": 1})
+    (record,) = kafka.consume(topic, 1)
+    assert record.timestamp_ms == stored.timestamp_ms
+
+
+def topics_of(kafka: Kafka) -> set[str]:
+    """Names of all topics."""
+    from confluent_kafka.admin import AdminClient
+
+    return set(AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics)

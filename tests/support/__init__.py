@@ -1,0 +1,1 @@
+"""What the tests share: a real Kafka on this machine, certificates for it, and independent consumers."""
