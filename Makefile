@@ -1,0 +1,106 @@
+# Commands for building and testing; `make help` lists them. They write to .venv and target, and Kafka for the tests
+# to the user's cache directory.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
+	$(shell find src python -not -name __pycache__ -not -name '*.pyc')
+
+# The wheel, clippy and the Rust tests share one profile, one interpreter and no RUSTFLAGS. Whatever differs between
+# them makes cargo compile librdkafka and OpenSSL again, which takes minutes.
+CARGO_FLAGS := --release --locked
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests and examples import the installed wheel, never the source tree.
+unexport PYTHONPATH
+
+step = @printf '\n==> %s\n'
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(VENV)/.tools ## .venv with the tools of requirements-dev.txt (PYTHON=python3.12 for another Python)
+
+.PHONY: build
+build: $(VENV)/.wheel ## the release wheel in target/wheels, installed into .venv
+
+.PHONY: test
+test: ready lint test-rust test-python ## everything below: lint, test-rust, test-python
+
+.PHONY: lint
+lint: lint-style lint-rust lint-python ## formatting, clippy, ruff, mypy and the stubs of the native module
+
+.PHONY: test-rust
+test-rust: venv ## cargo test (FILTER=name for some)
+	$(step) 'Rust tests'
+	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+		cargo test $(CARGO_FLAGS) $(FILTER)
+
+.PHONY: test-python
+test-python: ready build ## pytest against the installed wheel (ARGS='-k name' for some)
+	$(step) 'Python tests'
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: demo
+demo: build ## run examples/demo.py (SERVE=1 leaves its web application running)
+	@SERVE=$(SERVE) $(BIN)/python examples/demo.py
+
+.PHONY: clean
+clean: ## remove all that was built, .venv too
+	rm -rf $(VENV) target .mypy_cache .pytest_cache .ruff_cache
+
+# The parts of the above.
+
+.PHONY: tools
+tools:
+	@scripts/check-tools $(PYTHON)
+
+$(VENV)/.tools: requirements-dev.txt | tools
+	$(step) 'tools into $(VENV)'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q -r requirements-dev.txt
+	@touch $@
+
+# pip takes a wheel of an installed version for installed: the first call brings the dependencies, the second the wheel.
+$(VENV)/.wheel: $(SOURCES) $(VENV)/.tools
+	$(step) 'release wheel into $(VENV)'
+	@rm -f target/wheels/*.whl
+	@$(BIN)/maturin build $(CARGO_FLAGS) --interpreter $(BIN)/python --out target/wheels
+	@$(BIN)/pip install -q target/wheels/*.whl
+	@$(BIN)/pip install -q --force-reinstall --no-deps target/wheels/*.whl
+	@touch $@
+
+# Before all that takes minutes, so that a missing Java is told at once.
+.PHONY: ready
+ready: venv
+	$(step) 'Kafka for the tests'
+	@$(BIN)/python scripts/libpython.py >/dev/null
+	@cd tests && ../$(BIN)/python -m support.jars
+
+.PHONY: lint-style
+lint-style: venv
+	$(step) 'formatting and ruff'
+	@cargo fmt --check
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+.PHONY: lint-rust
+lint-rust: venv
+	$(step) 'clippy'
+	@cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+.PHONY: lint-python
+lint-python: build
+	$(step) 'mypy and the stubs of the native module'
+	@MYPYPATH=python:tests $(BIN)/mypy --strict python tests/support tests/conftest.py $(wildcard examples)
+	@$(BIN)/python -m mypy.stubtest kafka_email._core
