@@ -4,10 +4,22 @@ import asyncio
 from datetime import timedelta
 from typing import Any, ClassVar, TypeAlias, final
 
+__all__ = [
+    "EmbeddedBroker",
+    "Mailbox",
+    "Producer",
+    "RecordMetadata",
+    "__version__",
+    "encode_email",
+    "forget_inherited",
+    "librdkafka_version",
+    "release_mailboxes",
+]
+
 __version__: str
 
 # Value, principal, end of life in milliseconds since the Unix epoch.
-Token: TypeAlias = tuple[str, str, int]
+_Token: TypeAlias = tuple[str, str, int]
 _Headers: TypeAlias = list[tuple[str, bytes]] | None
 
 @final
@@ -33,7 +45,7 @@ class RecordMetadata:
 
 @final
 class Producer:
-    def __new__(cls, settings: dict[str, Any], log_native: bool, token: Token | None) -> Producer: ...
+    def __new__(cls, settings: dict[str, Any], log_native: bool, token: _Token | None) -> Producer: ...
     def publish_email(
         self,
         topic: str,

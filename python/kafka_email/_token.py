@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kafka_email import _journal
 from kafka_email.exceptions import AuthenticationError
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from kafka_email.config import KafkaConfig
     from kafka_email.oauth import TokenProvider
 
+NativeToken: TypeAlias = tuple[str, str, int]
+"""Value, principal, end of life in milliseconds since the Unix epoch."""
+
 # librdkafka asks for a new token at 80 % of the lifetime; ours is there before.
 _RENEW_AT = 0.7
 _RETRY_S = 5.0
 
 
-async def fetch_token(config: KafkaConfig) -> _core.Token | None:
+async def fetch_token(config: KafkaConfig) -> NativeToken | None:
     """Ask the application's provider for a token; None when the configuration has no provider.
 
     Raises:
@@ -46,7 +49,7 @@ async def _ask(provider: TokenProvider) -> OAuthToken:
     return answer
 
 
-def _native(token: OAuthToken) -> _core.Token:
+def _native(token: OAuthToken) -> NativeToken:
     return (token.value, token.principal, int((time.time() + token.lifetime_s) * 1000))
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from kafka_email import _core, _journal
 from kafka_email._encoding import Headers, encode_event, encode_headers, encode_key, topic_name
-from kafka_email._token import TokenRefresher, fetch_token
+from kafka_email._token import NativeToken, TokenRefresher, fetch_token
 from kafka_email.config import KafkaConfig, KafkaTopics, kafka_config
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
 from kafka_email.health import KafkaHealth, StopReport
@@ -101,7 +101,7 @@ class KafkaManager:
             _journal.say(logging.WARNING, "already_started", message)
         return started
 
-    def _join_start(self, config: KafkaConfig, token: _core.Token | None) -> _core.Producer | None:
+    def _join_start(self, config: KafkaConfig, token: NativeToken | None) -> _core.Producer | None:
         """Return the producer that is being opened, opening it if need be; None when another call was faster."""
         with self._lock:
             if self._producer is not None:
