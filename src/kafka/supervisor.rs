@@ -254,8 +254,10 @@ impl Supervisor {
     fn on_answer(&mut self, cluster: &Cluster, latency: Duration) {
         self.slices = 0;
         self.attempt = 1;
-        self.shared.trouble.clear();
-        self.shared.is_connected.store(true, Ordering::Release);
+        if !self.shared.is_connected.swap(true, Ordering::AcqRel) {
+            // The cluster as a whole is back; while it is there, a single broker's trouble ends by being forgotten.
+            self.shared.trouble.clear();
+        }
         self.next_probe = Instant::now() + WATCH_INTERVAL;
         if let Some(notice) = self.outage.is_over() {
             self.shared.say(notice);

@@ -1,6 +1,7 @@
 //! What is wrong with the cluster, as far as librdkafka told: the *why* behind a timeout.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -11,8 +12,10 @@ use super::error::{Class, Failure, Kind};
 const BROKERS: usize = 8;
 /// Longest cause in characters.
 const LENGTH: usize = 300;
+/// librdkafka repeats the same error of a broker every 30 s; one that it does not repeat is over.
+const MEMORY: Duration = Duration::from_secs(35);
 
-/// The last error of each broker since all was well.
+/// The last error of each broker that has one.
 pub struct Trouble {
     secrets: Vec<String>,
     causes: Mutex<BTreeMap<String, Cause>>,
@@ -22,6 +25,7 @@ pub struct Trouble {
 struct Cause {
     kind: Kind,
     text: String,
+    noted: Instant,
 }
 
 impl Trouble {
@@ -38,9 +42,10 @@ impl Trouble {
         }
         let text = self.clean(reason);
         let mut causes = self.causes.lock();
+        causes.retain(|_, cause| cause.noted.elapsed() < MEMORY);
         let broker = broker_of(&text).to_owned();
         if causes.len() < BROKERS || causes.contains_key(&broker) {
-            causes.insert(broker, Cause { kind: Kind::of(code), text });
+            causes.insert(broker, Cause { kind: Kind::of(code), text, noted: Instant::now() });
         }
     }
 
@@ -52,7 +57,9 @@ impl Trouble {
     /// The causes, one for each broker.
     pub fn text(&self) -> Option<String> {
         let causes = self.causes.lock();
-        (!causes.is_empty()).then(|| causes.values().map(|cause| cause.text.as_str()).collect::<Vec<_>>().join("; "))
+        let current = causes.values().filter(|cause| cause.noted.elapsed() < MEMORY);
+        let texts: Vec<&str> = current.map(|cause| cause.text.as_str()).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// What a start that ended without a connection fails with.
