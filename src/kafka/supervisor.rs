@@ -199,10 +199,11 @@ impl Supervisor {
     fn on_alarm(&mut self) {
         if self.shared.is_fatal.load(Ordering::Acquire) {
             self.rebuild_client();
-        } else if matches!(self.phase, Phase::Connecting) && self.shared.trouble.is_lasting() {
-            self.give_up_attempts();
-        } else {
+        } else if !matches!(self.phase, Phase::Connecting) {
             self.start_probe();
+        } else if self.shared.trouble.is_lasting() {
+            // Other news does not shorten the pause between two attempts.
+            self.give_up_attempts();
         }
     }
 
