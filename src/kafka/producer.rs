@@ -228,7 +228,11 @@ impl Shared {
 
     /// What the caller of an event gets whose failure librdkafka names only by a code.
     pub fn failure(&self, code: Code, topic: &str) -> Failure {
-        let kind = Kind::of(code);
+        let kind = match code {
+            // Given up with a client that could not go on; nobody asked to stop.
+            Code::PurgeQueue | Code::PurgeInflight if !self.is_closing.load(Ordering::Acquire) => Kind::FATAL,
+            _ => Kind::of(code),
+        };
         if matches!(kind.class, Class::UnknownTopic | Class::Authorization | Class::Fatal) {
             // A look at the cluster finds out when the topic is there, or allowed, since; a dead client is built anew.
             self.alarm.notify_one();
@@ -238,14 +242,11 @@ impl Shared {
 
     fn explain(&self, code: Code, kind: Kind, topic: &str) -> String {
         match kind.class {
-            Class::Timeout | Class::Connection => {
-                let cause = self
-                    .trouble
-                    .text()
-                    .unwrap_or_else(|| "no broker reported an error; it may be slow, or unreachable".into());
+            Class::Timeout => {
                 let deadline = self.settings.request_timeout_ms;
-                format!("no acknowledgement within request_timeout_ms={deadline}: {cause}")
+                format!("no acknowledgement within request_timeout_ms={deadline}: {}", self.cause())
             }
+            Class::Connection => format!("the connection to the brokers broke: {}", self.cause()),
             Class::UnknownTopic => format!(
                 "topic {topic:?} does not exist, and the brokers do not create it: create it, or correct its name"
             ),
@@ -259,6 +260,11 @@ impl Shared {
             Class::Fatal => "librdkafka gave the producer up; a new one is being built: publish again".into(),
             _ => format!("the brokers refuse the event: {code} ({})", kind.code),
         }
+    }
+
+    fn cause(&self) -> String {
+        let unknown = || "no broker reported an error; it may be slow, or unreachable".to_owned();
+        self.trouble.text().unwrap_or_else(unknown)
     }
 
     /// Gives an outcome to the one who waits for it.

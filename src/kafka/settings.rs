@@ -186,7 +186,7 @@ fn is_secret(property: &str) -> bool {
 }
 
 /// Why librdkafka refuses a configuration, without the values: one of them may be a secret.
-pub fn refusal(error: &KafkaError, trouble: &Trouble) -> Failure {
+pub fn refusal(error: &KafkaError, settings: &Settings, trouble: &Trouble) -> Failure {
     use rdkafka::types::RDKafkaConfRes::{RD_KAFKA_CONF_INVALID, RD_KAFKA_CONF_UNKNOWN};
     let message = match error {
         KafkaError::ClientConfig(RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
@@ -196,7 +196,10 @@ pub fn refusal(error: &KafkaError, trouble: &Trouble) -> Failure {
             format!("librdkafka refuses the value of {name:?}; see its CONFIGURATION.md")
         }
         KafkaError::ClientCreation(reason) => {
-            format!("librdkafka refuses the configuration: {}", trouble.clean(reason))
+            // Whatever a value that does not work was meant to be; one or two characters are no secret.
+            let values = settings.producer_options.values().filter(|value| value.len() > 2);
+            let reason = values.fold(trouble.clean(reason), |reason, value| reason.replace(value, "[value]"));
+            format!("librdkafka refuses the configuration: {reason}")
         }
         _ => "librdkafka refuses the configuration".into(),
     };

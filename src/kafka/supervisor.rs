@@ -148,7 +148,7 @@ impl Supervisor {
 
     fn build_client(&mut self) -> Result<(), Failure> {
         let native = Native::create(&self.shared.settings.client_config())
-            .map_err(|error| super::settings::refusal(&error, &self.shared.trouble))?;
+            .map_err(|error| super::settings::refusal(&error, &self.shared.settings, &self.shared.trouble))?;
         let native = Arc::new(native);
         let threads_left =
             |error: io::Error| Failure::new(Kind::CONFIGURATION, format!("cannot start a thread: {error}"));

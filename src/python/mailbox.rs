@@ -139,11 +139,14 @@ impl Mailbox {
         stored: Acknowledgement,
         log: bool,
     ) -> PyResult<()> {
+        // The result first: an application's log handler may fail.
+        let metadata = RecordMetadata::acknowledged(event.topic.clone_ref(py), stored, event.id);
+        resolve(future, metadata)?;
         if log {
-            let arguments = (event.id.to_string(), &event.topic, stored.partition, stored.offset, event.kind);
+            let arguments = (event.id.to_string(), event.topic, stored.partition, stored.offset, event.kind);
             self.journal.call_method1(py, intern!(py, "delivered"), arguments)?;
         }
-        resolve(future, RecordMetadata::acknowledged(event.topic, stored, event.id))
+        Ok(())
     }
 
     /// Tells the waiter, whose slot stays taken because the last word is still to come.
@@ -164,12 +167,12 @@ impl Mailbox {
         failure: &Failure,
     ) -> PyResult<()> {
         let exception = exceptions::from_failure(py, failure, event)?;
+        if is_open(future)? {
+            future.call_method1(intern!(py, "set_exception"), (&exception,))?;
+        }
         if let Some(event) = event {
             let arguments = (event.id.to_string(), &event.topic, &event.kind, &exception);
             self.journal.call_method1(py, intern!(py, "failed"), arguments)?;
-        }
-        if is_open(future)? {
-            future.call_method1(intern!(py, "set_exception"), (exception,))?;
         }
         Ok(())
     }
