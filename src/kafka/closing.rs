@@ -9,7 +9,8 @@ use tokio::time::sleep;
 
 use super::outcome::Outcome;
 use super::polling::Retirement;
-use super::producer::{closed, Shared, StopReport};
+use super::producer::{closed, Shared};
+use super::statistics::Counts;
 
 /// Longest blocking flush, so that the deadline is met by a client that is still being built.
 const FLUSH_SLICE: Duration = Duration::from_millis(200);
@@ -18,12 +19,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How long librdkafka may take to hand back what it was told to give up.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
-/// Closes; what was under way when this was called is in the report.
-pub async fn close(shared: &Arc<Shared>, retirement: Option<Retirement>, timeout: Duration) -> StopReport {
-    let began = Instant::now();
+/// Closes, and returns what the counters say at the end.
+pub async fn close(shared: &Arc<Shared>, retirement: Option<Retirement>, timeout: Duration) -> Counts {
     shared.is_closing.store(true, Ordering::Release);
-    let before = shared.statistics.counts();
-    flush(shared, began + timeout).await;
+    flush(shared, Instant::now() + timeout).await;
     give_up(shared).await;
     if let Some(retirement) = retirement {
         retirement.begin();
@@ -37,12 +36,7 @@ pub async fn close(shared: &Arc<Shared>, retirement: Option<Retirement>, timeout
     })
     .await;
     shared.is_connected.store(false, Ordering::Release);
-    let after = shared.statistics.counts();
-    StopReport {
-        delivered: after.delivered - before.delivered,
-        failed: after.accepted.saturating_sub(after.delivered).saturating_sub(before.failed),
-        elapsed: began.elapsed(),
-    }
+    shared.statistics.counts()
 }
 
 async fn flush(shared: &Shared, deadline: Instant) {

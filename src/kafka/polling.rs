@@ -88,6 +88,9 @@ impl Reporter<'_> {
     }
 
     fn tell(&mut self) {
+        // Counted first: whoever has an outcome finds it in the counters.
+        self.shared.statistics.settle(self.delivered, self.failed);
+        (self.delivered, self.failed) = (0, 0);
         match &self.queue {
             Some(queue) => queue.append(&mut self.batch),
             None => self.batch.clear(),
@@ -98,13 +101,14 @@ impl Reporter<'_> {
 impl Listener for Reporter<'_> {
     fn delivered(&mut self, report: DeliveryReport) {
         self.shared.backlog.forget(report.ticket);
+        self.turn_to(report.ticket.queue());
         if report.is_delivered() {
             self.delivered += 1;
         } else {
             self.failed += 1;
         }
-        self.turn_to(report.ticket.queue());
-        self.batch.push((report.ticket.slot(), report.outcome(|code, topic| self.shared.failure(code, topic))));
+        let outcome = report.outcome(|code, topic| self.shared.failure(code, topic));
+        self.batch.push((report.ticket.slot(), outcome));
     }
 
     fn batch_ended(&mut self) {
@@ -115,9 +119,6 @@ impl Listener for Reporter<'_> {
         self.tell();
         // Forget the loop: it may be closed before the next batch comes.
         self.queue = None;
-        // Counted last: when nothing is outstanding, every loop has its outcomes.
-        self.shared.statistics.settle(self.delivered, self.failed);
-        (self.delivered, self.failed) = (0, 0);
     }
 
     fn failed(&mut self, code: Code, reason: &str) {

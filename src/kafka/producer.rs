@@ -18,7 +18,7 @@ use super::outcome::{Outcome, OutcomeQueue, Ticket};
 use super::record::Record;
 use super::settings::Settings;
 use super::statistics::Statistics;
-use super::supervisor::{self, Command};
+use super::supervisor::{self, Command, Reporter, Stop};
 use super::token::{Token, TokenCell};
 use super::trouble::Trouble;
 
@@ -156,23 +156,21 @@ impl Producer {
 
     /// Refuses new events, flushes within `timeout`, releases everything, and reports.
     pub fn stop(&self, ticket: Ticket, timeout: Duration) {
-        self.shared.is_closing.store(true, Ordering::Release);
         let shared = Arc::clone(&self.shared);
-        let report = Box::new(move |report| shared.push(ticket, Outcome::Stopped(report)));
-        if self.commands.send(Command::Stop(timeout, report)).is_err() {
+        let reporter = Box::new(move |report| shared.push(ticket, Outcome::Stopped(report)));
+        if self.commands.send(Command::Stop(self.shared.stop(timeout, reporter))).is_err() {
             self.shared.push(ticket, Outcome::Stopped(StopReport::default()));
         }
     }
 
     /// As [`Producer::stop`], for a thread that may wait: the one that ends the process. None when it took too long.
     pub fn stop_and_wait(&self, timeout: Duration, patience: Duration) -> Option<StopReport> {
-        self.shared.is_closing.store(true, Ordering::Release);
         let (done, report_of) = mpsc::channel();
-        let report = Box::new(move |report| {
+        let reporter = Box::new(move |report| {
             // Nobody listens any more when it took too long.
             let _ = done.send(report);
         });
-        self.commands.send(Command::Stop(timeout, report)).ok()?;
+        self.commands.send(Command::Stop(self.shared.stop(timeout, reporter))).ok()?;
         report_of.recv_timeout(patience).ok()
     }
 
@@ -196,9 +194,8 @@ impl Producer {
 
     /// Gives the producer up: closes at once, in the background, and tells nobody.
     pub fn abandon(&self) {
-        self.shared.is_closing.store(true, Ordering::Release);
         // Without a receiver the producer is closed already.
-        let _ = self.commands.send(Command::Stop(Duration::ZERO, Box::new(drop)));
+        let _ = self.commands.send(Command::Stop(self.shared.stop(Duration::ZERO, Box::new(drop))));
     }
 
     fn command(&self, command: Command, ticket: Ticket) {
@@ -285,6 +282,12 @@ impl Shared {
         if let Some(queue) = queue {
             queue.notice(notice);
         }
+    }
+
+    /// Refuses new events from now on; what is under way now will be reported.
+    pub fn stop(&self, timeout: Duration, reporter: Reporter) -> Stop {
+        self.is_closing.store(true, Ordering::Release);
+        Stop { timeout, before: self.statistics.counts(), asked: Instant::now(), reporter }
     }
 
     /// Remembers a thread to wait for at the end.

@@ -23,6 +23,7 @@ use super::notice::{Level, Notice, Outage};
 use super::outcome::{Outcome, Ticket};
 use super::polling::{self, Retirement};
 use super::producer::{closed, Shared, StopReport};
+use super::statistics::Counts;
 
 /// Longest blocking look at the cluster.
 const PROBE_SLICE: Duration = Duration::from_secs(1);
@@ -38,14 +39,35 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Takes the report when everything is closed.
 pub type Reporter = Box<dyn FnOnce(StopReport) + Send>;
 
+/// How to stop.
+pub struct Stop {
+    /// Time to flush.
+    pub timeout: Duration,
+    /// The counters when it was asked for: what was under way then is in the report.
+    pub before: Counts,
+    /// When it was asked for.
+    pub asked: Instant,
+    /// Takes the report.
+    pub reporter: Reporter,
+}
+
+impl Stop {
+    /// Reports, once everything is released.
+    fn finish(self, after: Counts) {
+        let delivered = after.delivered - self.before.delivered;
+        let failed = after.accepted.saturating_sub(after.delivered).saturating_sub(self.before.failed);
+        (self.reporter)(StopReport { delivered, failed, elapsed: self.asked.elapsed() });
+    }
+}
+
 /// What the handle asks for.
 pub enum Command {
     /// Tell this one when the first connection is made, or has failed.
     Started(Ticket),
     /// Tell this one how the cluster is, before the given time.
     Health(Ticket, Instant),
-    /// Flush within the time given, close, and report.
-    Stop(Duration, Reporter),
+    /// Flush, close, and report.
+    Stop(Stop),
 }
 
 /// Starts the thread.
@@ -56,14 +78,15 @@ pub fn spawn(shared: Arc<Shared>, inbox: UnboundedReceiver<Command>) -> io::Resu
         .thread_name("kafka-email-wait")
         .build()?;
     thread::Builder::new().name("kafka-email".into()).spawn(move || {
-        let (report, reporter) = runtime.block_on(async {
+        let (stop, after) = runtime.block_on(async {
             let mut supervisor = Supervisor::new(shared, inbox);
-            let (timeout, reporter) = supervisor.supervise().await;
+            let stop = supervisor.supervise().await;
             supervisor.dismiss();
-            (closing::close(&supervisor.shared, supervisor.retirement.take(), timeout).await, reporter)
+            let after = closing::close(&supervisor.shared, supervisor.retirement.take(), stop.timeout).await;
+            (stop, after)
         });
         drop(runtime);
-        reporter(report);
+        stop.finish(after);
     })?;
     Ok(())
 }
@@ -109,7 +132,7 @@ impl Supervisor {
     }
 
     /// Runs until someone asks to stop, or the last handle is gone.
-    async fn supervise(&mut self) -> (Duration, Reporter) {
+    async fn supervise(&mut self) -> Stop {
         if let Err(failure) = self.build_client() {
             self.fail_start(failure);
         }
@@ -120,8 +143,8 @@ impl Supervisor {
                 command = self.inbox.recv() => match command {
                     Some(Command::Started(ticket)) => self.on_started_wanted(ticket),
                     Some(Command::Health(ticket, deadline)) => self.on_health_wanted(ticket, deadline),
-                    Some(Command::Stop(timeout, reporter)) => return (timeout, reporter),
-                    None => return (self.shared.settings.deadline(), Box::new(drop)),
+                    Some(Command::Stop(stop)) => return stop,
+                    None => return self.shared.stop(self.shared.settings.deadline(), Box::new(drop)),
                 },
                 (result, latency) = probed(&mut self.probe) => self.on_probed(&result, latency),
                 () = shared.alarm.notified() => self.on_alarm(),
@@ -137,7 +160,7 @@ impl Supervisor {
             match command {
                 Command::Started(ticket) => self.waiting_for_start.push(ticket),
                 Command::Health(ticket, deadline) => self.waiting_for_health.push((ticket, deadline)),
-                Command::Stop(_, reporter) => reporter(StopReport::default()),
+                Command::Stop(stop) => (stop.reporter)(StopReport::default()),
             }
         }
         self.fail_start(closed());

@@ -47,7 +47,10 @@ pub fn raise(py: Python<'_>, failure: &Failure, event: Option<&Event>) -> PyErr 
 pub fn inherited(py: Python<'_>) -> PyErr {
     let message = "this process was forked from one whose Kafka producer was started, and a producer's threads do not \
                    survive a fork: call `await kafka_manager.start()` in this process";
-    let exception = module(py).and_then(|module| module.getattr("NotStartedError")?.call1((message,)));
+    let exception = module(py).and_then(|module| {
+        let details = [(intern!(py, "code"), "NOT_STARTED")].into_py_dict(py)?;
+        module.getattr("NotStartedError")?.call((message,), Some(&details))
+    });
     exception.map_or_else(|error| error, PyErr::from_value)
 }
 
