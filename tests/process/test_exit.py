@@ -1,0 +1,182 @@
+"""The end of a process: no crash, no hang, no traceback, whatever was left behind; each case many times."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.process import assert_clean, run_script
+
+RUNS = int(os.environ.get("KAFKA_EMAIL_EXIT_RUNS", "10"))
+
+PREAMBLE = """
+import asyncio, sys, threading
+from kafka_email import KafkaConfig, kafka_manager
+from kafka_email.testing import EmbeddedBroker
+from support.embedded import config_for, eventually, in_threads, native_threads, publish, publishes, usernames
+
+broker = EmbeddedBroker().start()
+config = config_for(broker, request_timeout_ms=2000)
+
+async def start_and_publish():
+    await kafka_manager.start(config)
+    await publish()
+"""
+
+CASES = {
+    "one await": "asyncio.run(start_and_publish())",
+    "events under way": """
+async def main():
+    await kafka_manager.start(config)
+    tasks = publishes(100)
+    await asyncio.sleep(0)
+asyncio.run(main())
+""",
+    "a loop left open": """
+loop = asyncio.new_event_loop()
+loop.run_until_complete(start_and_publish())
+""",
+    "a loop left open, events under way": """
+loop = asyncio.new_event_loop()
+loop.run_until_complete(start_and_publish())
+broker.round_trip_ms = 50
+async def begin():
+    global tasks
+    tasks = publishes(20)
+    await asyncio.sleep(0)
+loop.run_until_complete(begin())
+for task in tasks: task._log_destroy_pending = False  # of asyncio's own complaint
+""",
+    "stop last": """
+async def main():
+    await start_and_publish()
+    await kafka_manager.stop()
+    await eventually(lambda: not {"kafka-email", "kafka-email-pol", "kafka-email-wai"} & native_threads().keys(), 3)
+asyncio.run(main())
+""",
+    "three loops, a stop, and a start again": """
+for _ in range(3):
+    asyncio.run(start_and_publish())
+asyncio.run(kafka_manager.stop())
+asyncio.run(start_and_publish())
+""",
+    "uvloop": """
+import uvloop
+async def main():
+    await kafka_manager.start(config)
+    await asyncio.gather(*publishes(300))
+uvloop.run(main())
+""",
+    "threads": """
+async def publish_100():
+    for _ in range(100):
+        await publish()
+asyncio.run(start_and_publish())
+in_threads(4, lambda: asyncio.run(publish_100()))
+assert len(usernames(broker)) == 401
+""",
+    "a daemon thread that publishes on": """
+asyncio.run(start_and_publish())
+published = threading.Event()
+async def publish_on():
+    while True:
+        try:
+            await publish()
+        except RuntimeError:
+            return
+        published.set()
+threading.Thread(target=lambda: asyncio.run(publish_on()), daemon=True).start()
+published.wait(10)
+""",
+    "start abandoned": """
+async def main():
+    task = asyncio.create_task(kafka_manager.start(KafkaConfig(bootstrap_servers="127.0.0.1:1")))
+    await asyncio.sleep(0.05)
+    task.cancel()
+asyncio.run(main())
+""",
+    "log lines of librdkafka": """
+import logging
+logging.getLogger("kafka_email").addHandler(logging.NullHandler())
+logging.getLogger("kafka_email").setLevel(logging.DEBUG)
+logging.getLogger("kafka_email").propagate = False
+config.producer_options = {"debug": "all"}
+asyncio.run(start_and_publish())
+""",
+    "imported only": "",
+}
+
+
+@pytest.mark.timeout(30 + 3 * RUNS)
+@pytest.mark.parametrize("case", CASES)
+def test_exit(case: str) -> None:
+    with ThreadPoolExecutor(2) as two:
+        for finished in two.map(run_script, [PREAMBLE + CASES[case]] * RUNS):
+            assert_clean(finished)
+
+
+def test_the_import_starts_no_thread_and_opens_no_file() -> None:
+    script = """
+import os, threading
+import pydantic_settings, email_validator
+before = os.listdir("/proc/self/fd"), os.listdir("/proc/self/task")
+import kafka_email
+assert (os.listdir("/proc/self/fd"), os.listdir("/proc/self/task")) == before
+"""
+    assert_clean(run_script(script))
+
+
+def test_before_the_first_start_publishing_says_what_to_do() -> None:
+    script = """
+import asyncio
+from kafka_email import EmailPublisher, NotStartedError, kafka_manager
+async def main():
+    try:
+        await EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann")
+    except NotStartedError as error:
+        print(error.code, error)
+    print((await kafka_manager.health()).last_error)
+asyncio.run(main())
+"""
+    first, second = assert_clean(run_script(script)).splitlines()
+    assert first.startswith("NOT_STARTED ")
+    assert "await kafka_manager.start()" in first
+    assert second == first.removeprefix("NOT_STARTED ")
+
+
+def test_events_that_are_queued_are_delivered_at_the_exit() -> None:
+    script = (
+        """
+import atexit
+@atexit.register  # before the import of the package registers its flush, so that it runs after that
+def report(): print(len(usernames(broker)))
+"""
+        + PREAMBLE
+        + CASES["events under way"]
+    )
+    assert assert_clean(run_script(script)) == "100\n"
+
+
+def test_events_that_cannot_be_delivered_at_the_exit_are_counted_in_a_warning() -> None:
+    script = (
+        PREAMBLE
+        + """
+config.exit_flush_timeout_ms = 500
+config.request_timeout_ms = 20_000
+async def main():
+    await start_and_publish()
+    broker.broker_down()
+    tasks = publishes(3)
+    await asyncio.sleep(0.01)
+asyncio.run(main())
+"""
+    )
+    finished = run_script(script)
+    assert finished.code == 0
+    (line,) = finished.err.splitlines()
+    assert line.startswith("3 events were lost")
+
+
+def test_the_exit_code_of_the_application_is_kept() -> None:
+    finished = run_script(PREAMBLE + "asyncio.run(start_and_publish())\nsys.exit(3)")
+    assert_clean(finished, 3)
