@@ -199,6 +199,7 @@ class CapturedEvent:
         topic: Topic name.
         key: Key as text, None when there is none.
         value: Value, decoded from JSON.
+        raw_value: Value as it would have gone over the wire.
         event_type: ``verification`` and so on; the type of another publisher's event.
         headers: The caller's headers, as text, by name.
     """
@@ -206,6 +207,7 @@ class CapturedEvent:
     topic: str
     key: str | None
     value: Any
+    raw_value: bytes
     event_type: str
     headers: dict[str, str]
 
@@ -248,7 +250,7 @@ class CapturedEvents:
             future.set_exception(self._error)
             return future
         stored = _stored(topic, 0, len(self.events), 0, key or None, value, headers or [])
-        self.events.append(CapturedEvent(topic, stored.key, stored.value, event_type, stored.headers))
+        self.events.append(CapturedEvent(topic, stored.key, stored.value, value, event_type, stored.headers))
         future.set_result(_core.RecordMetadata(topic, 0, stored.offset, 0, f"captured-{stored.offset}"))
         return future
 
