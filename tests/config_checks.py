@@ -1,8 +1,9 @@
 """What the tests of KafkaConfig ask of its errors."""
 
 import pytest
-from kafka_email.config import KafkaConfig
 from pydantic import ValidationError
+
+from kafka_email.config import KafkaConfig
 
 
 def assert_refused(**values) -> ValidationError:

@@ -237,11 +237,10 @@ class KafkaManager:
         name = topic_name(topic)
         event_type = type(event).__name__ if isinstance(event, BaseModel) else name
         value, own_headers = encode_event(event), encode_headers(headers)
-        return await self.producer.publish(name, encode_key(key), value, event_type, own_headers)
+        return await self.native_producer().publish(name, encode_key(key), value, event_type, own_headers)
 
-    @property
-    def producer(self) -> _core.Producer:
-        """The native producer, for the publishers of this package.
+    def native_producer(self) -> _core.Producer:
+        """Return what the publishers of this package publish with.
 
         Raises:
             NotStartedError: ``start()`` was not called, or not in this process.

@@ -1,6 +1,7 @@
 """Fields of KafkaConfig one by one, and in the combinations that concern sending."""
 
 import pytest
+
 from config_checks import assert_refused, refused_fields, wrong_fields
 from kafka_email.config import KafkaConfig, KafkaTopics
 

@@ -4,9 +4,10 @@ import copy
 import pickle
 
 import pytest
-from kafka_email.config import KafkaConfig
 from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import SettingsConfigDict
+
+from kafka_email.config import KafkaConfig
 
 
 def test_assignment_means_linger():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from config_checks import refused_fields
 from kafka_email.config import KafkaConfig, kafka_config
 

@@ -8,11 +8,12 @@ import pprint
 import traceback
 from pathlib import Path
 
-import kafka_email.config
 import pytest
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+import kafka_email.config
 from kafka_email.config import KafkaConfig
 from kafka_email.oauth import OAuthToken
-from pydantic import SecretStr, TypeAdapter, ValidationError
 
 PACKAGE = Path(kafka_email.config.__file__).parent
 SECRET = "hunter2-sentinel"

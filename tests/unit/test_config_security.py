@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from config_checks import assert_refused, refused_fields, wrong_fields
 from kafka_email.config import KafkaConfig
 from kafka_email.oauth import OAuthToken
-from pydantic import ValidationError
 
 PASSWORD = {"sasl_username": "app", "sasl_password": "pw"}
 

@@ -113,7 +113,7 @@ class EmailPublisher(BasePublisher):
             pydantic.ValidationError: Names the indexes of all events that are not valid; nothing was queued then.
         """
         records = _encode_all(list(events))
-        topic, extra, producer = self.topic, encode_headers(headers), self.manager.producer
+        topic, extra, producer = self.topic, encode_headers(headers), self.manager.native_producer()
         futures: list[asyncio.Future[RecordMetadata]] = []
         for record in records:
             try:
@@ -136,7 +136,7 @@ class EmailPublisher(BasePublisher):
             # A test replaced the manager, or its send_event: that is where the event has to go.
             payload = _validated(email_type, email, username, link, metadata)
             return manager.send_event(topic, payload.model_dump(mode="json"), key=email, headers=headers)
-        producer, own_headers = manager.producer, encode_headers(headers)
+        producer, own_headers = manager.native_producer(), encode_headers(headers)
         future = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
         if future is not None:
             return future
