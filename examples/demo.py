@@ -160,7 +160,7 @@ def kafka() -> Iterator[str]:
         yield kafka_config.bootstrap_servers_string
         return
     with EmbeddedBroker() as broker:
-        kafka_config.bootstrap_servers = broker.bootstrap_servers
+        kafka_config.bootstrap_servers = broker.bootstrap_servers.split(",")
         yield f"{kafka_config.bootstrap_servers_string} (embedded in this process)"
 
 

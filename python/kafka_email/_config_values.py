@@ -42,6 +42,8 @@ def _topic(name: str) -> str:
 
 
 def _split_servers(servers: object) -> object:
+    if isinstance(servers, list):  # an item may be the comma-separated string that other clients take
+        return [part for server in servers for part in (server.split(",") if isinstance(server, str) else [server])]
     if not isinstance(servers, str):
         return servers
     if servers.lstrip().startswith("["):  # a JSON list, or an IPv6 address first

@@ -95,11 +95,11 @@ class KafkaManager:
     def _is_started(self, config: KafkaConfig) -> bool:
         with self._lock:
             self._forget_inherited()
-            started = self._producer is not None
-        if started and config != self.config:
+            producer = self._producer
+        if isinstance(producer, _core.Producer) and config != self.config:
             message = "already started: the other configuration takes effect after stop() and start()"
             _journal.say(logging.WARNING, "already_started", message)
-        return started
+        return producer is not None
 
     def _join_start(self, config: KafkaConfig, token: NativeToken | None) -> _core.Producer | None:
         """Return the producer that is being opened, opening it if need be; None when another call was faster."""

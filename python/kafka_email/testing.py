@@ -116,9 +116,9 @@ class EmbeddedBroker:
         await asyncio.to_thread(self.stop)
 
     @property
-    def bootstrap_servers(self) -> list[str]:
-        """``host:port`` of each broker, as ``KafkaConfig`` takes it."""
-        return self._running.bootstrap_servers.split(",")
+    def bootstrap_servers(self) -> str:
+        """``host:port`` of each broker, separated by commas, as every Kafka client takes it."""
+        return self._running.bootstrap_servers
 
     @property
     def round_trip_ms(self) -> int:

@@ -27,7 +27,7 @@ def _no_kafka_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def default_broker() -> Iterator[EmbeddedBroker]:
     """A broker that the default configuration points to; the manager is stopped afterwards."""
     with EmbeddedBroker() as broker:
-        kafka_config.bootstrap_servers = broker.bootstrap_servers
+        kafka_config.bootstrap_servers = broker.bootstrap_servers.split(",")
         yield broker
         asyncio.run(kafka_manager.stop())
         kafka_config.bootstrap_servers = KafkaConfig().bootstrap_servers

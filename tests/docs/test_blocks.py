@@ -101,7 +101,7 @@ async def test_the_event_of_the_readme_is_what_its_block_publishes() -> None:
     shown = json.loads(blocks(ROOT / "README.md", "json")[0].code)
     first = blocks(ROOT / "README.md", "python")[0]
     with EmbeddedBroker() as broker:
-        code = f"from kafka_email import kafka_config\nkafka_config.bootstrap_servers = {broker.bootstrap_servers}\n"
+        code = f"from kafka_email import kafka_config\nkafka_config.bootstrap_servers = {broker.bootstrap_servers!r}\n"
         script = code + "import asyncio\nasync def main():\n" + re.sub(r"^", "    ", first.code, flags=re.MULTILINE)
         command = [sys.executable, "-c", script + "\nasyncio.run(main())"]
         await asyncio.to_thread(subprocess.run, command, check=True, timeout=50, capture_output=True)

@@ -35,7 +35,7 @@ def test_the_demo_shows_events_and_health() -> None:
 
 def test_the_demo_uses_the_kafka_that_it_is_given() -> None:
     with EmbeddedBroker() as broker:
-        given = environment(SERVE="", KAFKA_BOOTSTRAP_SERVERS=",".join(broker.bootstrap_servers))
+        given = environment(SERVE="", KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers)
         subprocess.run(DEMO, cwd=ROOT, env=given, capture_output=True, timeout=50, check=True)
         assert len(broker.records("email-events")) == 3
 
@@ -73,7 +73,7 @@ def application() -> Iterator[tuple[httpx.Client, EmbeddedBroker]]:
     """The example application under uvicorn, as its first lines say, and the broker that it uses."""
     port = free_port()
     with EmbeddedBroker() as broker, httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as client:
-        given = environment(KAFKA_BOOTSTRAP_SERVERS=",".join(broker.bootstrap_servers), KAFKA_REQUEST_TIMEOUT_MS="1000")
+        given = environment(KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers, KAFKA_REQUEST_TIMEOUT_MS="1000")
         command = [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--host", HOST, "--port", str(port)]
         server = subprocess.Popen(command, cwd=ROOT, env=given, stderr=subprocess.PIPE)
         try:

@@ -22,7 +22,7 @@ def served(
 ) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
     port = free_port()
     place = ["-m", "uvicorn", "app:app", "--app-dir", str(TESTS / "process"), "--port", str(port)]
-    servers = ",".join(broker.bootstrap_servers)
+    servers = broker.bootstrap_servers
     with (
         process([*place, "--log-level", "warning", *options], KAFKA_BOOTSTRAP_SERVERS=servers) as server,
         httpx.Client(base_url=f"http://{HOST}:{port}", timeout=10) as client,

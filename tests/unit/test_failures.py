@@ -148,11 +148,12 @@ async def test_with_the_cluster_down_the_deadline_holds_and_the_cause_is_named(m
         began = time.monotonic()
         with pytest.raises(KafkaTimeoutError) as caught:
             await publish()
-        assert time.monotonic() - began < milliseconds / 1000 + 0.5
+        # librdkafka looks once a second: docs/decisions/retries.md
+        assert time.monotonic() - began < max(milliseconds, milliseconds / 2 + 1000) / 1000 + 0.5
         error = caught.value
         assert isinstance(error, TimeoutError)
         assert (error.code, error.retriable, error.maybe_delivered) == ("REQUEST_TIMED_OUT", True, False)
-        assert broker.bootstrap_servers[0] in str(error)
+        assert broker.bootstrap_servers in str(error)
         assert "refused" in str(error)
 
 

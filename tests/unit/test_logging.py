@@ -35,7 +35,7 @@ def of(log: pytest.LogCaptureFixture, logger: str) -> list[logging.LogRecord]:
 
 async def test_the_life_cycle_at_info(log: pytest.LogCaptureFixture) -> None:
     async with started() as broker:
-        server = broker.bootstrap_servers[0]
+        server = broker.bootstrap_servers
         await kafka_manager.stop()
     assert [(record.levelname, record.event) for record in of(log, "manager")] == [
         ("INFO", "started"),
