@@ -35,7 +35,7 @@ def kafka_jars() -> Path:
 
 def kafka_version() -> str:
     """The Kafka version that the pom asks for."""
-    version = ElementTree.parse(POM).findtext(".//{http://maven.apache.org/POM/4.0.0}kafka.version")
+    version = ElementTree.parse(POM).findtext(".//kafka.version")
     assert version, f"{POM} has no property kafka.version"
     return version
 
