@@ -155,8 +155,7 @@ class KafkaManager:
             tokens.cancel()
         if producer is None:
             return StopReport(delivered=0, failed=0, elapsed_s=0.0)
-        seconds = _STOP_TIMEOUT_S if timeout is None else max(0.0, timeout)
-        report = StopReport(*await producer.stop(timedelta(seconds=seconds)))
+        report = StopReport(*await producer.stop(_duration(_STOP_TIMEOUT_S if timeout is None else timeout)))
         level = logging.WARNING if report.failed else logging.INFO
         outcome = f"{report.delivered} events delivered, {report.failed} failed"
         _journal.say(level, "stopped", f"stopped after {report.elapsed_s:.3f} s: {outcome}")
@@ -192,7 +191,7 @@ class KafkaManager:
         if producer is None:
             return self._health(last_error=str(self._not_started()))
         try:
-            answer = await producer.health(timedelta(seconds=max(0.0, timeout)))
+            answer = await producer.health(_duration(timeout))
         except KafkaError as error:
             return self._health(last_error=str(error))
         return self._health(*answer)
@@ -291,6 +290,11 @@ class KafkaManager:
         if lost:
             message = f"{lost} events were lost at the exit of the process: await kafka_manager.stop() before it ends"
             _journal.say(logging.WARNING, "lost_at_exit", message)
+
+
+def _duration(seconds: float) -> timedelta:
+    # For ever is a month: a number that no clock along the way overflows at.
+    return timedelta(seconds=min(max(0.0, seconds), 30 * 86_400.0))
 
 
 kafka_manager = KafkaManager()

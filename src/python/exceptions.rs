@@ -38,11 +38,6 @@ pub fn from_failure<'py>(py: Python<'py>, failure: &Failure, event: Option<&Even
     module(py)?.getattr(name(failure.class))?.call((failure.message.as_str(),), Some(&details))
 }
 
-/// As [`from_failure`], to be raised.
-pub fn raise(py: Python<'_>, failure: &Failure, event: Option<&Event>) -> PyErr {
-    from_failure(py, failure, event).map_or_else(|error| error, PyErr::from_value)
-}
-
 /// A producer that a forked child inherited.
 pub fn inherited(py: Python<'_>) -> PyErr {
     let message = "this process was forked from one whose Kafka producer was started, and a producer's threads do not \

@@ -93,6 +93,17 @@ impl Mailbox {
         Ok((future, Ticket::new(self.queue.id(), u32::try_from(slot).unwrap_or(u32::MAX))))
     }
 
+    /// Takes back the ticket of an event that was not taken over, and tells why.
+    pub fn refuse(&self, py: Python<'_>, ticket: Ticket, failure: &Failure) -> PyErr {
+        let waiter = self.waiters.lock().try_remove(ticket.slot() as usize);
+        let event = waiter.and_then(|waiter| waiter.event);
+        let told = exceptions::from_failure(py, failure, event.as_ref()).and_then(|exception| {
+            self.log_failure(py, event.as_ref(), &exception)?;
+            Ok(exception)
+        });
+        told.map_or_else(|error| error, PyErr::from_value)
+    }
+
     /// Takes a ticket back that nothing will ever settle.
     pub fn cancel(&self, ticket: Ticket) {
         self.waiters.lock().try_remove(ticket.slot() as usize);
@@ -170,8 +181,12 @@ impl Mailbox {
         if is_open(future)? {
             future.call_method1(intern!(py, "set_exception"), (&exception,))?;
         }
+        self.log_failure(py, event, &exception)
+    }
+
+    fn log_failure(&self, py: Python<'_>, event: Option<&Event>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(event) = event {
-            let arguments = (event.id.to_string(), &event.topic, &event.kind, &exception);
+            let arguments = (event.id.to_string(), &event.topic, &event.kind, exception);
             self.journal.call_method1(py, intern!(py, "failed"), arguments)?;
         }
         Ok(())

@@ -70,8 +70,8 @@ impl Producer {
         let mailbox = Mailbox::of_running_loop(py)?;
         producer.attach(mailbox.get().queue());
         let id = this.ids.next(Timestamp::now());
-        let event = || Event { id, topic: topic.clone().unbind(), kind: draft.event_type.clone().unbind() };
-        let (future, ticket) = mailbox.get().wait(py, Some(event()))?;
+        let event = Event { id, topic: topic.clone().unbind(), kind: draft.event_type.clone().unbind() };
+        let (future, ticket) = mailbox.get().wait(py, Some(event))?;
         let id_text = id.encode();
         let mut all_headers: Vec<Header<'_>> = Vec::with_capacity(8);
         headers::cloud_event(&mut all_headers, &id_text, draft.event_type.to_str()?, &this.source);
@@ -84,10 +84,7 @@ impl Producer {
                 future.call_method1(intern!(py, "add_done_callback"), (withdrawal,))?;
                 Ok(future)
             }
-            Err(failure) => {
-                mailbox.get().cancel(ticket);
-                Err(exceptions::raise(py, &failure, Some(&event())))
-            }
+            Err(failure) => Err(mailbox.get().refuse(py, ticket, &failure)),
         }
     }
 }

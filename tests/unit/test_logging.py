@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kafka_email import BasePublisher, EmailPublisher, KafkaError, _journal, kafka_manager
+from kafka_email import BasePublisher, EmailPublisher, KafkaError, MessageTooLargeError, _journal, kafka_manager
 from support.embedded import ADDRESS, TOPIC, eventually, publish, publishes, started
 from support.ports import HOST, free_port
 
@@ -63,6 +63,15 @@ async def test_at_info_events_say_nothing(caplog: pytest.LogCaptureFixture) -> N
         await publish()
         assert not of(caplog, "events")
         assert not of(caplog, "librdkafka")
+
+
+async def test_an_event_refused_at_once_is_logged_as_well(log: pytest.LogCaptureFixture) -> None:
+    async with started(max_request_size=1000):
+        with pytest.raises(MessageTooLargeError) as caught:
+            await publish("x" * 1000)
+    (record,) = [record for record in of(log, "events") if record.levelname == "ERROR"]
+    assert caught.value.event_id in record.getMessage()
+    assert record.event_type == "welcome"
 
 
 async def test_a_failure_once_at_error(log: pytest.LogCaptureFixture) -> None:

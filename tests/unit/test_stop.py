@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from unittest.mock import ANY
 
 import pytest
 
@@ -172,3 +173,11 @@ async def test_threads_and_files_are_released() -> None:
             await kafka_manager.stop()
         await eventually(lambda: native_threads() <= threads, 3)
         await eventually(lambda: open_files() <= files, 3)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), -1.0, 10**12])
+async def test_any_number_is_a_timeout(timeout: float) -> None:
+    async with started():
+        await publish()
+        assert isinstance((await kafka_manager.health(timeout)).healthy, bool)
+        assert await kafka_manager.stop(timeout) == StopReport(0, 0, elapsed_s=ANY)
