@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, EmailStr, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field
 
 TIMESTAMP = datetime(2026, 11, 23, 16, 38, 13, 123456)
 """What the oracle writes; see `with_timestamp`."""
@@ -22,17 +22,22 @@ class EmailType(str, Enum):
 
 
 def _header_safe(text: str) -> str:
-    """The one deliberate difference: nothing that could inject a mail header."""
-    if set(text) & {"\0", "\r", "\n"}:
-        raise ValueError("NUL, CR or LF")
+    """The one deliberate difference: nothing that could inject a mail header, or has no UTF-8 form."""
+    if set(text) & {"\0", "\r", "\n"} or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("NUL, CR, LF or a lone surrogate")
     return text
+
+
+def _header_safe_as_given(recipient: Any) -> Any:
+    """Before a display name is dropped: the key is the address as given."""
+    return _header_safe(recipient) if isinstance(recipient, str) else recipient
 
 
 class Payload(BaseModel):
     """The original's model."""
 
     email_type: EmailType
-    recipient: Annotated[EmailStr, AfterValidator(_header_safe)]
+    recipient: Annotated[EmailStr, BeforeValidator(_header_safe_as_given)]
     username: Annotated[str, AfterValidator(_header_safe)]
     link: str
     timestamp: datetime = Field(default_factory=lambda: datetime.now(timezone.utc).replace(tzinfo=None))

@@ -5,7 +5,7 @@ import random
 import pytest
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 
-from kafka_email import BasePublisher, KafkaConfig, kafka_manager
+from kafka_email import BasePublisher, EmailPublisher, KafkaConfig, RecordMetadata, kafka_manager
 from kafka_email.testing import EmbeddedBroker
 
 # Apache Kafka, clients, UtilsTest.testMurmur2
@@ -63,6 +63,28 @@ async def test_each_key_goes_where_java_and_aiokafka_put_it(partitions: int) -> 
         assert partition == DefaultPartitioner()(key, everything, everything)
         assert java_murmur2(key) == murmur2(bytearray(key)) % 2**32
     assert set(chosen.values()) == set(everything)
+
+
+ADDRESSES = [f"user{number}@mail{number % 13}.example.com" for number in range(1000)]
+ADDRESSES += [f"Jörg {number} <user{number}@bücher.de>" for number in range(200)]
+
+
+@pytest.mark.parametrize("partitions", [3, 6, 7, 12])
+async def test_emails_and_plain_events_go_by_the_same_key(partitions: int) -> None:
+    everything = list(range(partitions))
+    async with EmbeddedBroker() as broker:
+        broker.create_topic("mails", partitions)
+        await kafka_manager.start(KafkaConfig(bootstrap_servers=broker.bootstrap_servers, email_topic="mails"))
+        try:
+            emails = await EmailPublisher().publish_many(
+                [{"email_type": "welcome", "recipient": address, "username": "Ann"} for address in ADDRESSES]
+            )
+            events = [await kafka_manager.send_event("mails", {}, address) for address in ADDRESSES[::10]]
+        finally:
+            await kafka_manager.stop()
+    expected = [DefaultPartitioner()(address.encode(), everything, everything) for address in ADDRESSES]
+    assert [email.partition for email in emails if isinstance(email, RecordMetadata)] == expected
+    assert [event.partition for event in events] == expected[::10]
 
 
 @pytest.mark.parametrize("key", ["", b"", None])

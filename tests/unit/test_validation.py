@@ -149,6 +149,8 @@ ADDRESSES = st.one_of(
             "a@gmail.com\n",
             "a\0@gmail.com",
             "\ud800@gmail.com",
+            '"A\0B" <ann@gmail.com>',
+            '"A\ud800B" <ann@gmail.com>',
             "用户@例子.公司",
         ]
     ),
@@ -162,7 +164,9 @@ def test_addresses(address: str) -> None:
     assert_same(address, NAME, LINK, None)
 
 
-ANY_TEXT = st.text(st.characters(), max_size=60)
+# What is escaped, refused or has no UTF-8 form is rare among all characters.
+RARE_TEXT = st.text(st.sampled_from('a"\\é🎉\0\r\n\ud800\udbff\udc00\udfff'), max_size=8)
+ANY_TEXT = st.one_of(st.text(st.characters(), max_size=60), RARE_TEXT)
 
 
 @EXAMPLES

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, EmailStr, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field
 
 __all__ = ["EmailEventPayload", "EmailEventType"]
 
-_UNSAFE = ("\0", "\r", "\n")
+_UNSAFE = re.compile("[\0\r\n\ud800-\udfff]")
 
 
 class EmailEventType(str, Enum):
@@ -26,9 +27,14 @@ class EmailEventType(str, Enum):
 
 
 def _refuse_header_injection(text: str) -> str:
-    if any(character in text for character in _UNSAFE):
-        raise ValueError("must not contain NUL, CR or LF: mail headers could be injected")
+    if _UNSAFE.search(text):
+        raise ValueError("must not contain NUL, CR, LF or a lone surrogate: mail headers could be injected")
     return text
+
+
+def _refuse_header_injection_as_given(recipient: Any) -> Any:
+    # Before EmailStr drops a display name: the record's key is the address as given.
+    return _refuse_header_injection(recipient) if isinstance(recipient, str) else recipient
 
 
 def _naive_utc_now() -> datetime:
@@ -36,6 +42,7 @@ def _naive_utc_now() -> datetime:
 
 
 _HeaderSafe = AfterValidator(_refuse_header_injection)
+_HeaderSafeAsGiven = BeforeValidator(_refuse_header_injection_as_given)
 
 
 class EmailEventPayload(BaseModel):
@@ -45,7 +52,7 @@ class EmailEventPayload(BaseModel):
     """
 
     email_type: EmailEventType = Field(description="Which e-mail to send.")
-    recipient: Annotated[EmailStr, _HeaderSafe] = Field(description="Address; its domain is normalised.")
+    recipient: Annotated[EmailStr, _HeaderSafeAsGiven] = Field(description="Address; its domain is normalised.")
     username: Annotated[str, _HeaderSafe] = Field(description="How to greet the recipient.")
     link: str = Field(default="", description="Any string: a URL, a path, an app link; empty when there is none.")
     timestamp: datetime = Field(default_factory=_naive_utc_now, description="Naive UTC time of the event.")
