@@ -45,7 +45,7 @@ class RecordMetadata:
 
 @final
 class Producer:
-    def __new__(cls, settings: dict[str, Any], log_native: bool, token: _Token | None) -> Producer: ...
+    def __new__(cls, config: dict[str, Any], log_native: bool, token: _Token | None) -> Producer: ...
     def publish_email(
         self,
         topic: str,

@@ -72,11 +72,17 @@ pub(super) struct Shared {
 impl Producer {
     /// Opens a producer; connecting goes on in its own thread, and [`Producer::started`] tells when it is done.
     ///
-    /// `log_native` lets librdkafka's own log lines through, as notices; `token` is the first one for OAUTHBEARER.
+    /// `log_native` lets librdkafka's own log lines through, as notices; `token` is the first one for OAUTHBEARER;
+    /// `queue` is where the first notices go.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn open(settings: Settings, log_native: bool, token: Option<Token>) -> io::Result<Self> {
+    pub fn open(
+        settings: Settings,
+        log_native: bool,
+        token: Option<Token>,
+        queue: &Arc<OutcomeQueue>,
+    ) -> io::Result<Self> {
         let (commands, inbox) = unbounded_channel();
         let shared = Arc::new(Shared {
             trouble: Trouble::new(settings.secrets()),
@@ -92,7 +98,7 @@ impl Producer {
             opened: Instant::now(),
             alarm: Notify::new(),
             is_fatal: AtomicBool::new(false),
-            queues: RwLock::default(),
+            queues: RwLock::new(vec![(queue.id(), Arc::downgrade(queue))]),
             threads: Mutex::default(),
         });
         supervisor::spawn(Arc::clone(&shared), inbox)?;
@@ -346,9 +352,8 @@ mod tests {
     #[test]
     fn events_of_one_key_are_stored_in_order_through_a_full_queue() {
         let broker = EmbeddedBroker::start(1).unwrap();
-        let producer = Producer::open(settings(broker.bootstrap_servers()), false, None).unwrap();
         let queue = Arc::new(OutcomeQueue::new().unwrap());
-        producer.attach(&queue);
+        let producer = Producer::open(settings(broker.bootstrap_servers()), false, None, &queue).unwrap();
         producer.started(Ticket::new(queue.id(), 0));
         assert!(matches!(outcomes(&queue, 1).as_slice(), [(0, Outcome::Started)]));
 

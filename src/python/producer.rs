@@ -118,18 +118,17 @@ struct Draft<'a, 'py> {
 
 #[pymethods]
 impl Producer {
+    /// Opens a producer; the running loop is where its first log lines go.
     #[new]
-    fn new(settings: &Bound<'_, PyDict>, log_native: bool, token: Option<(String, String, i64)>) -> PyResult<Self> {
+    fn new(config: &Bound<'_, PyDict>, log_native: bool, token: Option<(String, String, i64)>) -> PyResult<Self> {
         // The error of a wrong type would show the value; none of ours is wrong, and one may be a secret.
-        let settings: Settings = pythonize::depythonize(settings)
+        let settings: Settings = pythonize::depythonize(config)
             .map_err(|_| PyValueError::new_err("the configuration does not fit this version of kafka_email._core"))?;
         let source = settings.client_id.clone();
+        let mailbox = Mailbox::of_running_loop(config.py())?;
+        let native = kafka::Producer::open(settings, log_native, token.map(bearer_token), mailbox.get().queue())?;
         let ids = EventIds::new().map_err(|error| PyRuntimeError::new_err(format!("no randomness: {error}")))?;
-        Ok(Self {
-            native: ProcessBound::new(kafka::Producer::open(settings, log_native, token.map(bearer_token))?),
-            ids,
-            source,
-        })
+        Ok(Self { native: ProcessBound::new(native), ids, source })
     }
 
     /// Publishes an e-mail event if it is certainly valid; None means that Pydantic has to decide.

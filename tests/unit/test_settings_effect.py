@@ -35,14 +35,16 @@ async def configured(log: pytest.LogCaptureFixture, **settings: Any) -> dict[str
     server = f"{HOST}:{free_port()}"
     config = KafkaConfig(**{"bootstrap_servers": server, "producer_options": options, **settings}, required=False)
     starting = asyncio.create_task(kafka_manager.start(config))
-    deadline = time.monotonic() + 3
-    while "partitioner" not in properties(log):
-        assert time.monotonic() < deadline, log.text
-        assert not starting.done() or starting.exception() is None, starting.exception()
-        await asyncio.sleep(0.01)
-    starting.cancel()
-    await asyncio.gather(starting, return_exceptions=True)
-    await kafka_manager.stop(0.1)
+    deadline = time.monotonic() + 10
+    try:
+        while "partitioner" not in properties(log):
+            assert time.monotonic() < deadline, log.text
+            assert not starting.done() or starting.exception() is None, starting.exception()
+            await asyncio.sleep(0.01)
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await kafka_manager.stop(0.1)
     return properties(log)
 
 
