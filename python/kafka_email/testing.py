@@ -151,6 +151,9 @@ class EmbeddedBroker:
     def fail_next(self, code: str | int, n: int = 1) -> None:
         """Answer the next ``n`` Produce requests with an error.
 
+        Unlike a real broker this one does not check sequence numbers: a request behind the failed one is stored, and
+        may be taken for both. Where a test counts records, use ``KafkaConfig(max_in_flight_requests=1)``.
+
         Args:
             code: Kafka's name or number of the error (https://kafka.apache.org/protocol#protocol_error_codes).
             n: How many requests; a retry is a request too.

@@ -58,7 +58,8 @@ impl Outage {
     /// The cluster answers; a notice if it did not before.
     pub fn is_over(&mut self) -> Option<Notice> {
         let began = std::mem::take(self).began?;
-        let message = format!("Kafka is reachable again after {:.1} s", began.elapsed().as_secs_f64());
+        let message =
+            format!("Kafka has recovered: it is reachable again after {:.1} s", began.elapsed().as_secs_f64());
         Some(Notice { level: Level::Info, event: "kafka_recovered", message })
     }
 }

@@ -16,7 +16,7 @@ use super::exceptions;
 use super::record_metadata::RecordMetadata;
 use crate::email::EventId;
 use crate::kafka::delivery::Acknowledgement;
-use crate::kafka::error::Failure;
+use crate::kafka::error::{Class, Failure};
 use crate::kafka::outcome::{Outcome, OutcomeQueue, Ticket};
 
 /// Outcomes settled before other coroutines get their turn.
@@ -98,7 +98,10 @@ impl Mailbox {
         let waiter = self.waiters.lock().try_remove(ticket.slot() as usize);
         let event = waiter.and_then(|waiter| waiter.event);
         let told = exceptions::from_failure(py, failure, event.as_ref()).and_then(|exception| {
-            self.log_failure(py, event.as_ref(), &exception)?;
+            // After a stop there is no log line, as there is none before a start.
+            if failure.class != Class::Closed {
+                self.log_failure(py, event.as_ref(), &exception)?;
+            }
             Ok(exception)
         });
         told.map_or_else(|error| error, PyErr::from_value)
