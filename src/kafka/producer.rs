@@ -214,8 +214,13 @@ impl Producer {
 impl Shared {
     /// Hands a record to librdkafka.
     pub fn produce(&self, record: &Record<'_>, ticket: Ticket) -> Result<(), Code> {
-        // Until librdkafka's client is built, and while it is built anew, events wait as behind a full queue.
-        self.native.read().as_ref().map_or(Err(Code::QueueFull), |native| native.produce(record, ticket))
+        // Until librdkafka's client is built, and from its fatal error until it is built anew, events wait as behind a
+        // full queue.
+        let native = self.native.read();
+        match native.as_ref().map_or(Err(Code::QueueFull), |native| native.produce(record, ticket)) {
+            Err(code) if Kind::of(code).class == Class::Fatal => Err(Code::QueueFull),
+            result => result,
+        }
     }
 
     /// What the caller of a refused record gets.
