@@ -35,7 +35,8 @@ def _sendable_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _topic(name: str) -> str:
+def check_topic(name: str) -> str:
+    """Return a topic name that Kafka allows, else raise a ValueError."""
     if not _TOPIC.fullmatch(name) or name in {".", ".."}:
         raise ValueError("must be a topic name: 1 to 249 of a-z A-Z 0-9 . _ - and neither '.' nor '..'")
     return name
@@ -111,7 +112,7 @@ def _readable_file(path: str) -> str:
 
 
 Line: TypeAlias = Annotated[str, AfterValidator(_one_line)]
-TopicName: TypeAlias = Annotated[str, AfterValidator(_topic)]
+TopicName: TypeAlias = Annotated[str, AfterValidator(check_topic)]
 Server: TypeAlias = Annotated[str, AfterValidator(_server)]
 Servers: TypeAlias = Annotated[list[Server], NoDecode, BeforeValidator(_split_servers), Field(min_length=1)]
 Acks: TypeAlias = Annotated[Literal["all", "1", "0"], BeforeValidator(_acks)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from enum import Enum
@@ -12,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
+
+from kafka_email._config_values import check_topic
 
 Headers = Mapping[str, "str | bytes"]
 
@@ -90,7 +91,4 @@ def topic_name(topic: str) -> str:
     Raises:
         ValueError: Kafka allows no such name: 1 to 249 of ``a-z A-Z 0-9 . _ -``, and not ``.`` or ``..``.
     """
-    name = str(topic.value) if isinstance(topic, Enum) else str(topic)
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in {".", ".."}:
-        raise ValueError("a topic name is 1 to 249 of a-z A-Z 0-9 . _ - and not '.' or '..'")
-    return name
+    return check_topic(str(topic.value) if isinstance(topic, Enum) else str(topic))
