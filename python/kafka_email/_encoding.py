@@ -56,9 +56,11 @@ def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
         ValueError: A name is empty, holds NUL, or is one that the package sets itself.
     """
     encoded = {} if headers is None else dict(_encode_header(name, value) for name, value in headers.items())
-    for name, value in _trace_headers().items():
-        encoded.setdefault(name, value.encode())
-    return list(encoded.items()) or None
+    # An application that traces has imported OpenTelemetry; one that does not pays a dictionary look-up.
+    if "opentelemetry.trace" in sys.modules:
+        for name, value in _trace_headers().items():
+            encoded.setdefault(name, value.encode())
+    return list(encoded.items()) if encoded else None
 
 
 def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:
@@ -72,9 +74,6 @@ def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:
 
 
 def _trace_headers() -> dict[str, str]:
-    # An application that traces has imported OpenTelemetry; one that does not pays a dictionary look-up.
-    if "opentelemetry.trace" not in sys.modules:
-        return {}
     from opentelemetry import trace
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 

@@ -38,4 +38,5 @@ async def _read(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
     with socket.fromfd(mailbox.fileno(), family, socket.SOCK_STREAM) as bell:
         bell.setblocking(False)
         while await loop.sock_recv(bell, 64):
-            mailbox.settle()
+            # Not from here: tasks go on while it settles, and this is one.
+            loop.call_soon(mailbox.settle)

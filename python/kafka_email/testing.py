@@ -257,6 +257,19 @@ class CapturedEvents:
         future.set_result(_core.RecordMetadata(topic, 0, stored.offset, 0, f"captured-{stored.offset}"))
         return future
 
+    def publish_batch(
+        self,
+        topic: str,
+        batch: _core.Batch,
+        first: int,
+        count: int,
+        headers: list[tuple[str, bytes]] | None,
+    ) -> asyncio.Future[list[_core.RecordMetadata | BaseException]]:
+        """Record some events of a batch instead of sending them."""
+        events = [batch[index] for index in range(first, min(first + count, len(batch)))]
+        published = (self.publish(topic, *event, headers) for event in events)
+        return asyncio.gather(*published, return_exceptions=True)
+
     async def health(self, _: timedelta) -> tuple[bool, int, float, int, int, None]:
         """Report perfect health."""
         return (True, 1, 0.0, 0, 0, None)

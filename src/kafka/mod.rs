@@ -1,7 +1,7 @@
 //! The Kafka half, which knows no Python.
 //!
-//! A record is handed to the [`producer::Producer`], which gives it to librdkafka ([`native`]) or lets it wait for space
-//! ([`backlog`]). A thread of ours ([`polling`]) hears what became of it and puts the [`outcome`] into the queue of the
+//! A record is handed to the [`producer::Producer`], which gives it to librdkafka ([`native`]) or lets it wait
+//! ([`backlog`]): for the requests in flight, so that batches form ([`gate`]), or for space. A thread of ours ([`polling`]) hears what became of it and puts the [`outcome`] into the queue of the
 //! event loop that waits. Another one ([`supervisor`]) connects, watches the cluster and [`closing`] it all.
 
 pub mod backlog;
@@ -9,6 +9,7 @@ pub mod broker;
 mod closing;
 pub mod delivery;
 pub mod error;
+pub mod gate;
 pub mod health;
 pub mod native;
 pub mod notice;

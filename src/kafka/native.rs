@@ -24,8 +24,8 @@ use super::record::Record;
 pub trait Listener {
     /// The last word on a message.
     fn delivered(&mut self, report: DeliveryReport);
-    /// No more delivery reports in this batch.
-    fn batch_ended(&mut self);
+    /// No more delivery reports in this batch; how long librdkafka had the last message.
+    fn batch_ended(&mut self, latency: Duration);
     /// Something is wrong with a broker or with the client as a whole.
     fn failed(&mut self, code: Code, reason: &str);
     /// A line of librdkafka's own log.
@@ -170,11 +170,14 @@ impl Native {
         // SAFETY: the event is alive; each accessor below is called on the event type that it documents.
         match unsafe { sys::rd_kafka_event_type(event) } {
             sys::RD_KAFKA_EVENT_DR => {
+                let mut latency = Duration::ZERO;
                 // SAFETY: as above; the messages live as long as the event.
                 while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
                     listener.delivered(delivery_report(message));
+                    // SAFETY: the message is alive.
+                    latency = micros(unsafe { sys::rd_kafka_message_latency(message) });
                 }
-                listener.batch_ended();
+                listener.batch_ended(latency);
             }
             sys::RD_KAFKA_EVENT_ERROR => {
                 // SAFETY: as above.
@@ -304,6 +307,11 @@ fn delivery_report(message: &sys::rd_kafka_message_t) -> DeliveryReport {
         },
         maybe_delivered: status != sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED,
     }
+}
+
+/// librdkafka has -1 for a time that it does not know.
+fn micros(count: i64) -> Duration {
+    Duration::from_micros(u64::try_from(count).unwrap_or(0))
 }
 
 fn native_headers(record: &Record<'_>) -> *mut sys::rd_kafka_headers_t {

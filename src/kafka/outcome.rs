@@ -7,8 +7,10 @@
 use std::io::{self, Read, Write};
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::delivery::Acknowledgement;
 use super::error::Failure;
@@ -81,8 +83,22 @@ pub enum Outcome {
 /// Outcomes for one event loop, in the order in which they happened.
 pub struct OutcomeQueue {
     id: u32,
-    pending: Mutex<Vec<(u32, Outcome)>>,
+    pending: Mutex<Pending>,
     bell: Bell,
+}
+
+#[derive(Default)]
+struct Pending {
+    outcomes: Vec<(u32, Outcome)>,
+    turns: Vec<Arc<dyn Turn>>,
+}
+
+/// Someone who waits until the loop has settled everything.
+pub trait Turn: Send + Sync {
+    /// Whether the wait has been long enough.
+    fn is_over(&self) -> bool;
+    /// Called once.
+    fn end(&self);
 }
 
 impl OutcomeQueue {
@@ -92,7 +108,7 @@ impl OutcomeQueue {
     /// When the system has no socket left.
     pub fn new() -> io::Result<Self> {
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
-        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), pending: Mutex::new(Vec::new()), bell: Bell::new()? })
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), pending: Mutex::default(), bell: Bell::new()? })
     }
 
     /// Identity of this queue in tickets.
@@ -107,26 +123,24 @@ impl OutcomeQueue {
 
     /// Adds one outcome.
     pub fn push(&self, slot: u32, outcome: Outcome) {
-        let was_empty = {
-            let mut pending = self.pending.lock();
-            let was_empty = pending.is_empty();
-            pending.push((slot, outcome));
-            was_empty
-        };
-        if was_empty {
-            self.bell.ring();
+        self.add(|pending| pending.outcomes.push((slot, outcome)));
+    }
+
+    /// Adds the outcomes of one batch, leaving `batch` empty with its capacity; `turn` ends when they are settled.
+    pub fn append(&self, batch: &mut Vec<(u32, Outcome)>, turn: Option<Arc<dyn Turn>>) {
+        if !batch.is_empty() {
+            self.add(|pending| {
+                pending.outcomes.append(batch);
+                pending.turns.extend(turn);
+            });
         }
     }
 
-    /// Adds the outcomes of one batch, leaving `batch` empty with its capacity.
-    pub fn append(&self, batch: &mut Vec<(u32, Outcome)>) {
-        if batch.is_empty() {
-            return;
-        }
+    fn add(&self, add: impl FnOnce(&mut Pending)) {
         let was_empty = {
             let mut pending = self.pending.lock();
-            let was_empty = pending.is_empty();
-            pending.append(batch);
+            let was_empty = pending.outcomes.is_empty();
+            add(&mut pending);
             was_empty
         };
         if was_empty {
@@ -136,7 +150,7 @@ impl OutcomeQueue {
 
     /// Adds a line for the log, unless the loop is far behind: then it has better things to do.
     pub fn notice(&self, notice: Notice) {
-        if self.pending.lock().len() < NOTICES {
+        if self.pending.lock().outcomes.len() < NOTICES {
             self.push(NOBODY, Outcome::Notice(notice));
         }
     }
@@ -144,7 +158,20 @@ impl OutcomeQueue {
     /// Takes everything, giving `empty` in exchange so that its capacity is used again.
     pub fn take(&self, empty: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
         self.bell.hush();
-        mem::replace(&mut *self.pending.lock(), empty)
+        mem::replace(&mut self.pending.lock().outcomes, empty)
+    }
+
+    /// The loop has settled what it took, all or a part of it, and now does something else for a while.
+    pub fn settled(&self, all: bool) {
+        let ended = {
+            let mut pending = self.pending.lock();
+            let all = all && pending.outcomes.is_empty();
+            let ended = pending.turns.extract_if(.., |turn| all || turn.is_over());
+            ended.collect::<SmallVec<[_; 1]>>()
+        };
+        for turn in ended {
+            turn.end();
+        }
     }
 }
 

@@ -12,11 +12,13 @@ use super::delivery::DeliveryReport;
 use super::error::{Class, Failure, Kind};
 use super::native::{Listener, Native};
 use super::notice::{Level, Notice};
-use super::outcome::{Outcome, OutcomeQueue};
+use super::outcome::{Outcome, OutcomeQueue, Turn};
 use super::producer::Shared;
 
 /// Longest sleep of the thread, and the granularity of deadlines in the backlog.
 const NAP: Duration = Duration::from_millis(50);
+/// Sleep while events wait for those in flight: the shortest that librdkafka knows.
+const SHORT_NAP: Duration = Duration::from_millis(1);
 
 /// Tells the thread of one librdkafka client to end, once that client holds no message any more.
 pub struct Retirement(Arc<AtomicBool>);
@@ -34,9 +36,10 @@ pub fn spawn(shared: &Arc<Shared>, native: Arc<Native>) -> io::Result<Retirement
     let thread = {
         let (shared, retired) = (Arc::clone(shared), Arc::clone(&retired));
         thread::Builder::new().name("kafka-email-poll".into()).spawn(move || {
-            let mut reporter = Reporter { shared: &shared, queue: None, batch: Vec::new(), delivered: 0, failed: 0 };
+            let mut reporter =
+                Reporter { shared: &shared, queue: None, batch: Vec::new(), delivered: 0, failed: 0, reported: 0 };
             while !retired.load(Ordering::Acquire) || native.outstanding() > 0 {
-                native.poll(NAP, &mut reporter);
+                native.poll(if shared.backlog.is_empty() { NAP } else { SHORT_NAP }, &mut reporter);
                 look_after_backlog(&shared);
             }
         })?
@@ -49,20 +52,13 @@ fn look_after_backlog(shared: &Shared) {
     if shared.backlog.is_idle() {
         return;
     }
-    let refused = shared.backlog.drain(|record, ticket| shared.produce(record, ticket));
-    for (ticket, code, topic) in refused {
-        shared.statistics.settle(0, 1);
-        shared.push(ticket, Outcome::Failed(Box::new(shared.failure(code, &topic))));
+    if is_time_to_queue(shared) {
+        shared.drain_backlog();
     }
     let expired = shared.backlog.expire(Instant::now());
     for ticket in expired.waiting {
         shared.statistics.settle(0, 1);
-        let cause = shared.trouble.text().map_or(String::new(), |cause| format!(" ({cause})"));
-        let message = format!(
-            "the local queue (queue_max_messages, queue_max_bytes) was full for the whole of request_timeout_ms={}{cause}",
-            shared.settings.request_timeout_ms
-        );
-        shared.push(ticket, Outcome::Failed(Box::new(Failure::new(Kind::QUEUE_FULL, message))));
+        shared.push(ticket, Outcome::Failed(Box::new(expired_in_line(shared))));
     }
     for ticket in expired.queued {
         let failure = shared.failure(Code::MessageTimedOut, "").maybe_delivered(true);
@@ -70,29 +66,50 @@ fn look_after_backlog(shared: &Shared) {
     }
 }
 
+fn expired_in_line(shared: &Shared) -> Failure {
+    if !shared.backlog.is_blocked() {
+        return shared.failure(Code::MessageTimedOut, "");
+    }
+    let cause = shared.trouble.text().map_or(String::new(), |cause| format!(" ({cause})"));
+    let message = format!(
+        "the local queue (queue_max_messages, queue_max_bytes) was full for the whole of request_timeout_ms={}{cause}",
+        shared.settings.request_timeout_ms
+    );
+    Failure::new(Kind::QUEUE_FULL, message)
+}
+
+/// Those in the line go when the gate opens, and when those in flight let them wait for too long.
+fn is_time_to_queue(shared: &Shared) -> bool {
+    let waited_enough = || shared.backlog.waits_since().is_some_and(|since| since.elapsed() >= shared.gate.patience());
+    shared.gate.is_open() || shared.is_closing.load(Ordering::Acquire) || waited_enough()
+}
+
 /// Collects the delivery reports of a batch, so that each loop is told once.
 struct Reporter<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     queue: Option<Arc<OutcomeQueue>>,
     batch: Vec<(u32, Outcome)>,
     delivered: u64,
     failed: u64,
+    /// Both, since the last batch.
+    reported: usize,
 }
 
 impl Reporter<'_> {
     fn turn_to(&mut self, id: u32) {
         if self.queue.as_ref().is_none_or(|queue| queue.id() != id) {
-            self.tell();
+            self.tell(None);
             self.queue = self.shared.queue(id);
         }
     }
 
-    fn tell(&mut self) {
+    /// Tells the loop of the events so far; while it settles them, what it publishes gathers (`turn`).
+    fn tell(&mut self, turn: Option<Arc<dyn Turn>>) {
         // Counted first: whoever has an outcome finds it in the counters.
         self.shared.statistics.settle(self.delivered, self.failed);
         (self.delivered, self.failed) = (0, 0);
         match &self.queue {
-            Some(queue) => queue.append(&mut self.batch),
+            Some(queue) => queue.append(&mut self.batch, turn),
             None => self.batch.clear(),
         }
     }
@@ -101,6 +118,7 @@ impl Reporter<'_> {
 impl Listener for Reporter<'_> {
     fn delivered(&mut self, report: DeliveryReport) {
         self.shared.backlog.forget(report.ticket);
+        self.reported += 1;
         self.turn_to(report.ticket.queue());
         if report.is_delivered() {
             self.delivered += 1;
@@ -111,12 +129,17 @@ impl Listener for Reporter<'_> {
         self.batch.push((report.ticket.slot(), outcome));
     }
 
-    fn batch_ended(&mut self) {
+    fn batch_ended(&mut self, latency: Duration) {
         if self.delivered > 0 {
             let now = u64::try_from(self.shared.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.shared.acknowledged_at_ms.store(now, Ordering::Release);
         }
-        self.tell();
+        self.shared.gate.leave(std::mem::take(&mut self.reported), latency);
+        let turn = (self.queue.is_some() && self.shared.gate.is_turn_due()).then(|| {
+            self.shared.gate.begin_turn();
+            Arc::clone(self.shared) as Arc<dyn Turn>
+        });
+        self.tell(turn);
         // Forget the loop: it may be closed before the next batch comes.
         self.queue = None;
     }

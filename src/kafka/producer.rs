@@ -1,5 +1,6 @@
 //! The producer that the Python face holds a handle of: one owner of librdkafka's client, its threads and its queue.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc, Weak};
@@ -12,11 +13,12 @@ use tokio::sync::Notify;
 
 use super::backlog::Backlog;
 use super::error::{Class, Failure, Kind};
+use super::gate::{self, Gate};
 use super::native::Native;
 use super::notice::Notice;
-use super::outcome::{Outcome, OutcomeQueue, Ticket};
+use super::outcome::{Outcome, OutcomeQueue, Ticket, Turn};
 use super::record::Record;
-use super::settings::Settings;
+use super::settings::{Limits, Settings};
 use super::statistics::Statistics;
 use super::supervisor::{self, Command, Reporter, Stop};
 use super::token::{Token, TokenCell};
@@ -52,6 +54,8 @@ pub struct Producer {
 pub(super) struct Shared {
     pub settings: Settings,
     pub native: RwLock<Option<Arc<Native>>>,
+    pub limits: Limits,
+    pub gate: Gate,
     pub backlog: Backlog,
     pub statistics: Statistics,
     pub trouble: Trouble,
@@ -86,10 +90,12 @@ impl Producer {
         let (commands, inbox) = unbounded_channel();
         let shared = Arc::new(Shared {
             trouble: Trouble::new(settings.secrets()),
+            gate: Gate::new(settings.adaptive),
+            backlog: Backlog::new(settings.deadline()),
+            limits: settings.limits(),
             settings,
             log_native,
             native: RwLock::default(),
-            backlog: Backlog::default(),
             statistics: Statistics::default(),
             token: TokenCell::new(token),
             is_connected: AtomicBool::new(false),
@@ -126,27 +132,31 @@ impl Producer {
         if shared.is_closing.load(Ordering::Acquire) {
             return Err(closed());
         }
-        if shared.backlog.is_empty() {
+        let mut is_full = shared.is_full();
+        if shared.backlog.is_empty() && shared.gate.is_open() {
             match shared.produce(record, ticket) {
                 Ok(()) => {
                     shared.statistics.accept();
                     return Ok(Accepted::Queued);
                 }
-                Err(Code::QueueFull) => {}
+                Err(Code::QueueFull) => is_full = true,
                 Err(code) => return Err(shared.refusal(code, record)),
             }
+        } else if record.wire_size() > shared.limits.event_bytes {
+            return Err(shared.refusal(Code::MessageSizeTooLarge, record));
         }
         shared.statistics.accept();
-        shared.backlog.push(record, ticket, Instant::now() + shared.settings.deadline());
-        Ok(Accepted::Waiting)
+        shared.backlog.push(record, ticket, Instant::now());
+        if !is_full && (shared.gate.is_open() || shared.backlog.len() >= gate::MANY) {
+            shared.drain_backlog();
+        }
+        Ok(if is_full { Accepted::Waiting } else { Accepted::Queued })
     }
 
-    /// Takes an event back that still waits for space in the queue; false when it is queued or settled already.
-    pub fn withdraw(&self, ticket: Ticket) -> bool {
-        let withdrawn = !self.shared.backlog.is_empty() && self.shared.backlog.withdraw(ticket);
-        if withdrawn {
-            self.shared.statistics.settle(0, 1);
-        }
+    /// Takes events back that still wait for space in the queue; returns those that are not queued or settled already.
+    pub fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
+        let withdrawn = self.shared.backlog.withdraw(tickets);
+        self.shared.statistics.settle(0, withdrawn.len() as u64);
         withdrawn
     }
 
@@ -217,10 +227,33 @@ impl Shared {
         // Until librdkafka's client is built, and from its fatal error until it is built anew, events wait as behind a
         // full queue.
         let native = self.native.read();
-        match native.as_ref().map_or(Err(Code::QueueFull), |native| native.produce(record, ticket)) {
-            Err(code) if Kind::of(code).class == Class::Fatal => Err(Code::QueueFull),
-            result => result,
-        }
+        let Some(native) = native.as_ref() else { return Err(Code::QueueFull) };
+        self.gate.enter();
+        native.produce(record, ticket).map_err(|code| {
+            self.gate.turn_back();
+            if Kind::of(code).class == Class::Fatal {
+                Code::QueueFull
+            } else {
+                code
+            }
+        })
+    }
+
+    /// Queues what waits.
+    pub fn drain_backlog(&self) {
+        self.backlog.drain(
+            Instant::now(),
+            |record, ticket| self.produce(record, ticket),
+            |record, ticket, code| {
+                self.statistics.settle(0, 1);
+                self.push(ticket, Outcome::Failed(Box::new(self.refusal(code, record))));
+            },
+        );
+    }
+
+    /// Whether one more event would have to wait for space in the queue.
+    fn is_full(&self) -> bool {
+        self.backlog.is_blocked() || self.statistics.counts().outstanding() >= self.limits.events as u64
     }
 
     /// What the caller of a refused record gets.
@@ -312,6 +345,19 @@ impl Shared {
         for thread in threads {
             // A panic there was reported when it happened; here only the end matters.
             let _ = thread.join();
+        }
+    }
+}
+
+impl Turn for Shared {
+    fn is_over(&self) -> bool {
+        self.gate.is_turn_over()
+    }
+
+    fn end(&self) {
+        self.gate.end_turn();
+        if !self.backlog.is_empty() {
+            self.drain_backlog();
         }
     }
 }

@@ -16,7 +16,24 @@ pub struct Record<'a> {
     pub headers: &'a [Header<'a>],
 }
 
-/// A record that outlives its caller's buffers, while it waits for space in the queue: one allocation, because there may
+impl Record<'_> {
+    /// Most bytes that it takes in a request, by librdkafka's reckoning (`rd_kafka_msg_max_wire_size`).
+    pub fn wire_size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| prefixed(name.len()) + prefixed(value.len()));
+        MAX_OVERHEAD + self.key.len() + self.payload.len() + headers.sum::<usize>()
+    }
+}
+
+/// All that a record of format 2 has besides key, value and headers (`RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD`).
+const MAX_OVERHEAD: usize = 36;
+
+/// Size with the length in front, a zigzag varint (Kafka's record format, "Record Header").
+fn prefixed(length: usize) -> usize {
+    let bits = usize::BITS - (length << 1).leading_zeros();
+    length + (bits.max(1).div_ceil(7) as usize)
+}
+
+/// A record that outlives its caller's buffers, while it waits: one allocation, because there may
 /// be very many.
 pub struct OwnedRecord {
     /// Topic, key, payload, then name and value of each header, end to end.
@@ -68,4 +85,14 @@ impl OwnedRecord {
 /// Text that was text when it was taken over.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_zigzag_varints() {
+        assert_eq!([0, 63, 64, 8191, 8192].map(|length| prefixed(length) - length), [1, 1, 2, 2, 3]);
+    }
 }

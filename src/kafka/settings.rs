@@ -110,6 +110,13 @@ impl Settings {
         config
     }
 
+    /// Largest event, and most events in the queue, `producer_options` included.
+    pub fn limits(&self) -> Limits {
+        let config = self.client_config();
+        let number = |property| config.get(property).and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
+        Limits { event_bytes: number("message.max.bytes"), events: number("queue.buffering.max.messages") }
+    }
+
     fn set_connection(&self, config: &mut ClientConfig) {
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
@@ -176,6 +183,15 @@ impl Settings {
             config.set("linger.ms", self.linger_ms.to_string()).set("batch.size", self.batch_size.to_string());
         }
     }
+}
+
+/// What librdkafka's queue takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one event, as [`super::record::Record::wire_size`] counts them.
+    pub event_bytes: usize,
+    /// Events in it.
+    pub events: usize,
 }
 
 /// Whether a librdkafka property of this name holds a secret. The Python face has the same list.

@@ -2,15 +2,15 @@
 
 use crate::kafka::record::Header;
 
-/// Writes the headers of an event into `headers`.
+/// The headers of an event.
 ///
 /// Names: `CloudEvents` 1.0, Kafka protocol binding, section 3.2.
-pub fn cloud_event<'a>(headers: &mut Vec<Header<'a>>, id: &'a [u8], event_type: &'a str, source: &'a str) {
-    headers.extend([
-        ("ce_specversion", b"1.0".as_slice()),
+pub fn cloud_event<'a>(id: &'a [u8], event_type: &'a str, source: &'a str) -> [Header<'a>; 5] {
+    [
+        ("ce_specversion", b"1.0"),
         ("ce_id", id),
         ("ce_type", event_type.as_bytes()),
         ("ce_source", source.as_bytes()),
-        ("content-type", b"application/json".as_slice()),
-    ]);
+        ("content-type", b"application/json"),
+    ]
 }

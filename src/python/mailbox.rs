@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -12,15 +14,17 @@ use pyo3::types::PyString;
 use pyo3::IntoPyObjectExt;
 use slab::Slab;
 
+use super::batch::Results;
 use super::exceptions;
+use super::promise::Promise;
 use super::record_metadata::RecordMetadata;
 use crate::email::EventId;
 use crate::kafka::delivery::Acknowledgement;
 use crate::kafka::error::{Class, Failure};
 use crate::kafka::outcome::{Outcome, OutcomeQueue, Ticket};
 
-/// Outcomes settled before other coroutines get their turn.
-const BITE: usize = 256;
+/// How long outcomes are settled, and the tasks that wait for them run, before other coroutines get their turn.
+const BITE: Duration = Duration::from_millis(1);
 
 static MAILBOXES: Mutex<Vec<Py<Mailbox>>> = Mutex::new(Vec::new());
 
@@ -29,7 +33,6 @@ static MAILBOXES: Mutex<Vec<Py<Mailbox>>> = Mutex::new(Vec::new());
 pub struct Mailbox {
     queue: Arc<OutcomeQueue>,
     event_loop: Py<PyAny>,
-    create_future: Py<PyAny>,
     journal: Py<PyAny>,
     // Taken for moments, on the loop's thread with the GIL held, and never while Python code runs.
     waiters: Mutex<Slab<Waiter>>,
@@ -37,8 +40,47 @@ pub struct Mailbox {
 }
 
 struct Waiter {
-    future: Py<PyAny>,
+    target: Target,
     event: Option<Event>,
+}
+
+/// Who gets an outcome.
+pub enum Target {
+    /// A promise of its own.
+    Alone(Py<Promise>),
+    /// The results of a batch, at this index.
+    Part(Arc<Results>, usize),
+}
+
+impl Target {
+    fn keep<'py>(&self, py: Python<'py>, result: impl IntoPyObject<'py>) -> PyResult<()> {
+        let result = result.into_bound_py_any(py)?;
+        match self {
+            Self::Alone(promise) => Promise::keep(promise.bind(py), result),
+            Self::Part(results, index) => results.put(*index, result),
+        }
+    }
+
+    fn fail(&self, exception: Bound<'_, PyAny>) -> PyResult<()> {
+        match self {
+            Self::Alone(promise) => Promise::fail(promise.bind(exception.py()), exception.cast_into()?),
+            Self::Part(results, index) => results.put(*index, exception),
+        }
+    }
+
+    fn promise(&self) -> &Py<Promise> {
+        match self {
+            Self::Alone(promise) => promise,
+            Self::Part(results, _) => results.promise(),
+        }
+    }
+
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Alone(promise) => Self::Alone(promise.clone_ref(py)),
+            Self::Part(results, index) => Self::Part(Arc::clone(results), *index),
+        }
+    }
 }
 
 /// What is told about an event when its fate is known.
@@ -69,7 +111,6 @@ impl Mailbox {
             Self {
                 queue: Arc::new(OutcomeQueue::new()?),
                 event_loop: event_loop.clone().unbind(),
-                create_future: event_loop.getattr("create_future")?.unbind(),
                 journal: py.import("kafka_email._journal")?.unbind().into_any(),
                 waiters: Mutex::default(),
                 rest: Mutex::default(),
@@ -85,12 +126,23 @@ impl Mailbox {
         &self.queue
     }
 
-    /// A future of this loop and the ticket that settles it.
-    pub fn wait<'py>(&self, py: Python<'py>, event: Option<Event>) -> PyResult<(Bound<'py, PyAny>, Ticket)> {
-        let future = self.create_future.bind(py).call0()?;
-        let slot = self.waiters.lock().insert(Waiter { future: future.clone().unbind(), event });
-        // More than 4 billion futures do not fit into memory.
-        Ok((future, Ticket::new(self.queue.id(), u32::try_from(slot).unwrap_or(u32::MAX))))
+    /// The loop.
+    pub fn event_loop(&self) -> &Py<PyAny> {
+        &self.event_loop
+    }
+
+    /// A promise to this loop, and the ticket that settles it.
+    pub fn wait<'py>(slf: &Bound<'py, Self>, event: Option<Event>) -> PyResult<(Bound<'py, Promise>, Ticket)> {
+        let promise = Bound::new(slf.py(), Promise::new(slf.clone().unbind()))?;
+        let ticket = slf.get().expect_outcome(Target::Alone(promise.clone().unbind()), event);
+        Ok((promise, ticket))
+    }
+
+    /// The ticket by which an outcome reaches its target.
+    pub fn expect_outcome(&self, target: Target, event: Option<Event>) -> Ticket {
+        let slot = self.waiters.lock().insert(Waiter { target, event });
+        // More than 4 billion waiters do not fit into memory.
+        Ticket::new(self.queue.id(), u32::try_from(slot).unwrap_or(u32::MAX))
     }
 
     /// Takes back the ticket of an event that was not taken over, and tells why.
@@ -112,6 +164,40 @@ impl Mailbox {
         self.waiters.lock().try_remove(ticket.slot() as usize);
     }
 
+    /// Breaks the cycles between those who wait, their tasks and this mailbox, whose loop will never run them.
+    fn abandon(&self) {
+        let waiters = mem::take(&mut *self.waiters.lock());
+        for (_, waiter) in waiters {
+            waiter.target.promise().get().forget_waiters();
+        }
+    }
+
+    /// Settles what is at hand, until it is nobody's turn any more or time is up; whether something is left.
+    fn settle_until(&self, py: Python<'_>, end: Instant) -> PyResult<bool> {
+        let log_deliveries = self.journal.call_method0(py, intern!(py, "logs_deliveries"))?.extract(py)?;
+        while let Some((slot, outcome)) = self.next() {
+            if let Err(error) = self.settle_one(py, slot, outcome, log_deliveries) {
+                self.survive(py, error)?;
+            }
+            if Instant::now() >= end {
+                break;
+            }
+        }
+        Ok(!self.rest.lock().is_empty())
+    }
+
+    /// A task or a log handler went wrong. What ends the process ends it here too; the others still get their outcome.
+    fn survive(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
+            return Err(error);
+        }
+        // A loop that is closed in the middle of it has nobody left to be told.
+        if !self.event_loop.call_method0(py, intern!(py, "is_closed"))?.extract::<bool>(py)? {
+            error.write_unraisable(py, None);
+        }
+        Ok(())
+    }
+
     fn settle_one(&self, py: Python<'_>, slot: u32, outcome: Outcome, log_deliveries: bool) -> PyResult<()> {
         let last_word = match outcome {
             Outcome::Notice(notice) => {
@@ -123,15 +209,16 @@ impl Mailbox {
             last_word => last_word,
         };
         let Some(waiter) = self.waiters.lock().try_remove(slot as usize) else { return Ok(()) };
-        let future = waiter.future.bind(py);
         match (last_word, waiter.event) {
-            (Outcome::Delivered(stored), Some(event)) => self.deliver(py, future, event, stored, log_deliveries),
-            (Outcome::Failed(failure), event) => self.fail(py, future, event.as_ref(), &failure),
-            (Outcome::Stopped(report), _) => {
-                resolve(future, (report.delivered, report.failed, report.elapsed.as_secs_f64()))
+            (Outcome::Delivered(stored), Some(event)) => {
+                self.deliver(py, &waiter.target, event, stored, log_deliveries)
             }
-            (Outcome::Health(health), _) => resolve(
-                future,
+            (Outcome::Failed(failure), event) => self.fail(py, &waiter.target, event.as_ref(), &failure),
+            (Outcome::Stopped(report), _) => {
+                waiter.target.keep(py, (report.delivered, report.failed, report.elapsed.as_secs_f64()))
+            }
+            (Outcome::Health(health), _) => waiter.target.keep(
+                py,
                 (
                     health.healthy,
                     health.brokers,
@@ -141,26 +228,27 @@ impl Mailbox {
                     health.last_error,
                 ),
             ),
-            _ => resolve(future, ()),
+            _ => waiter.target.keep(py, ()),
         }
     }
 
     fn deliver(
         &self,
         py: Python<'_>,
-        future: &Bound<'_, PyAny>,
+        target: &Target,
         event: Event,
         stored: Acknowledgement,
         log: bool,
     ) -> PyResult<()> {
-        // The result first: an application's log handler may fail.
-        let metadata = RecordMetadata::acknowledged(event.topic.clone_ref(py), stored, event.id);
-        resolve(future, metadata)?;
-        if log {
-            let arguments = (event.id.to_string(), event.topic, stored.partition, stored.offset, event.kind);
-            self.journal.call_method1(py, intern!(py, "delivered"), arguments)?;
-        }
-        Ok(())
+        // The result comes all the same when an application's log handler fails.
+        let logged = if log { self.log_delivery(py, &event, stored) } else { Ok(()) };
+        target.keep(py, RecordMetadata::acknowledged(event.topic, stored, event.id))?;
+        logged
+    }
+
+    fn log_delivery(&self, py: Python<'_>, event: &Event, stored: Acknowledgement) -> PyResult<()> {
+        let arguments = (event.id.to_string(), &event.topic, stored.partition, stored.offset, &event.kind);
+        self.journal.call_method1(py, intern!(py, "delivered"), arguments).map(drop)
     }
 
     /// Tells the waiter, whose slot stays taken because the last word is still to come.
@@ -168,23 +256,16 @@ impl Mailbox {
         let overdue = {
             let mut waiters = self.waiters.lock();
             let Some(waiter) = waiters.get_mut(slot as usize) else { return Ok(()) };
-            (waiter.future.clone_ref(py), waiter.event.take())
+            (waiter.target.clone_ref(py), waiter.event.take())
         };
-        self.fail(py, overdue.0.bind(py), overdue.1.as_ref(), failure)
+        self.fail(py, &overdue.0, overdue.1.as_ref(), failure)
     }
 
-    fn fail(
-        &self,
-        py: Python<'_>,
-        future: &Bound<'_, PyAny>,
-        event: Option<&Event>,
-        failure: &Failure,
-    ) -> PyResult<()> {
+    fn fail(&self, py: Python<'_>, target: &Target, event: Option<&Event>, failure: &Failure) -> PyResult<()> {
         let exception = exceptions::from_failure(py, failure, event)?;
-        if is_open(future)? {
-            future.call_method1(intern!(py, "set_exception"), (&exception,))?;
-        }
-        self.log_failure(py, event, &exception)
+        let logged = self.log_failure(py, event, &exception);
+        target.fail(exception)?;
+        logged
     }
 
     fn log_failure(&self, py: Python<'_>, event: Option<&Event>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -195,13 +276,19 @@ impl Mailbox {
         Ok(())
     }
 
-    fn next_bite(&self) -> Vec<(u32, Outcome)> {
+    /// The next outcome of those at hand.
+    fn next(&self) -> Option<(u32, Outcome)> {
+        self.rest.lock().pop_front()
+    }
+
+    /// Takes what has come, if nothing is left from before.
+    fn refill(&self) {
         let mut rest = self.rest.lock();
         if rest.is_empty() {
-            *rest = self.queue.take(Vec::new()).into();
+            // The capacity goes back and forth.
+            let empty = Vec::from(mem::take(&mut *rest));
+            *rest = self.queue.take(empty).into();
         }
-        let size = rest.len().min(BITE);
-        rest.drain(..size).collect()
     }
 }
 
@@ -224,25 +311,14 @@ impl Mailbox {
     /// Settles what has come, a bite at a time. Called by the loop.
     fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, mailbox) = (slf.py(), slf.get());
-        let bite = mailbox.next_bite();
-        if bite.is_empty() {
-            return Ok(());
-        }
-        let log_deliveries = mailbox.journal.call_method0(py, intern!(py, "logs_deliveries"))?.extract(py)?;
-        if !mailbox.rest.lock().is_empty() {
+        mailbox.refill();
+        let settled = mailbox.settle_until(py, Instant::now() + BITE);
+        mailbox.queue.settled(matches!(settled, Ok(false)));
+        if !matches!(settled, Ok(false)) {
             let again = slf.getattr(intern!(py, "settle"))?;
             mailbox.event_loop.call_method1(py, intern!(py, "call_soon"), (again,))?;
         }
-        for (slot, outcome) in bite {
-            if let Err(error) = mailbox.settle_one(py, slot, outcome, log_deliveries) {
-                // A loop that is closed in the middle of it has nobody left to be told.
-                if mailbox.event_loop.call_method0(py, intern!(py, "is_closed"))?.extract(py)? {
-                    return Ok(());
-                }
-                error.write_unraisable(py, Some(slf.as_any()));
-            }
-        }
-        Ok(())
+        settled.map(drop)
     }
 }
 
@@ -278,6 +354,7 @@ fn discard_closed(py: Python<'_>) -> PyResult<()> {
             // Dropped when the lock is released: dropping runs Python code.
             let gone: Vec<_> = MAILBOXES.lock().extract_if(.., |kept| kept.is(&mailbox)).collect();
             drop(gone);
+            mailbox.get().abandon();
         }
     }
     Ok(())
@@ -286,16 +363,4 @@ fn discard_closed(py: Python<'_>) -> PyResult<()> {
 fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()
-}
-
-fn is_open(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(!future.call_method0(intern!(future.py(), "done"))?.extract::<bool>()?)
-}
-
-fn resolve<'py>(future: &Bound<'py, PyAny>, result: impl IntoPyObject<'py>) -> PyResult<()> {
-    if is_open(future)? {
-        let arguments = (result.into_bound_py_any(future.py())?,);
-        future.call_method1(intern!(future.py(), "set_result"), arguments)?;
-    }
-    Ok(())
 }

@@ -1,12 +1,15 @@
-//! The border: handles, arguments and exceptions for the Python face, and the settling of futures on the event loop.
+//! The border: handles, arguments and exceptions for the Python face, and the promises that event loops wait for.
 
+mod batch;
 mod broker;
+mod encoder;
 mod exceptions;
 mod fork;
 mod headers;
 mod mailbox;
 mod metadata;
 mod producer;
+mod promise;
 mod record_metadata;
 
 /// The private module `kafka_email._core`.
@@ -15,13 +18,15 @@ pub mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::batch::Batch;
+    #[pymodule_export]
     use super::broker::EmbeddedBroker;
     #[pymodule_export]
     use super::fork::forget_inherited;
     #[pymodule_export]
     use super::mailbox::{release_mailboxes, Mailbox};
     #[pymodule_export]
-    use super::producer::{encode_email, librdkafka_version, Producer};
+    use super::producer::{librdkafka_version, Producer};
     #[pymodule_export]
     use super::record_metadata::RecordMetadata;
 

@@ -1,35 +1,26 @@
 //! The handle of a producer.
 
-use std::cell::Cell;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
+use smallvec::SmallVec;
 
+use super::batch::{Batch, Results};
+use super::encoder::{email_type, with_buffer, Fields};
 use super::fork::ProcessBound;
-use super::mailbox::{Event, Mailbox};
-use super::{exceptions, headers, metadata};
-use crate::email::{EmailEvent, EmailType, EventIds, Timestamp};
+use super::mailbox::{Event, Mailbox, Target};
+use super::promise::Promise;
+use super::{exceptions, headers};
+use crate::email::{EventId, EventIds, Timestamp};
+use crate::kafka::error::Failure;
 use crate::kafka::outcome::Ticket;
 use crate::kafka::producer::{self as kafka, Accepted};
 use crate::kafka::record::{Header, Record};
 use crate::kafka::settings::Settings;
 use crate::kafka::token::Token;
-
-thread_local! {
-    /// Where events are encoded: grows to the largest event and is used again.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Lends the buffer out. It is taken, not borrowed: Python code may run meanwhile, and publish as well.
-fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut buffer = BUFFER.take();
-    let result = use_buffer(&mut buffer);
-    BUFFER.set(buffer);
-    result
-}
 
 /// Headers of the caller: names and values.
 type OwnHeaders = Vec<(String, Vec<u8>)>;
@@ -51,71 +42,82 @@ impl Producer {
         &self,
         py: Python<'py>,
         question: impl FnOnce(&kafka::Producer, Ticket),
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Bound<'py, Promise>> {
         let producer = self.native(py)?;
         let mailbox = Mailbox::of_running_loop(py)?;
         producer.attach(mailbox.get().queue());
-        let (future, ticket) = mailbox.get().wait(py, None)?;
+        let (promise, ticket) = Mailbox::wait(mailbox.bind(py), None)?;
         question(producer, ticket);
-        Ok(future)
+        Ok(promise)
     }
 
     fn enqueue<'py>(
         slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
-        draft: &Draft<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        draft: &Draft<'_>,
+        kind: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, Promise>> {
         let (py, this) = (slf.py(), slf.get());
         let producer = this.native(py)?;
         let mailbox = Mailbox::of_running_loop(py)?;
         producer.attach(mailbox.get().queue());
         let id = this.ids.next(Timestamp::now());
-        let event = Event { id, topic: topic.clone().unbind(), kind: draft.event_type.clone().unbind() };
-        let (future, ticket) = mailbox.get().wait(py, Some(event))?;
-        let id_text = id.encode();
-        let mut all_headers: Vec<Header<'_>> = Vec::with_capacity(8);
-        headers::cloud_event(&mut all_headers, &id_text, draft.event_type.to_str()?, &this.source);
-        all_headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let record = Record { topic: topic.to_str()?, key: draft.key, payload: draft.value, headers: &all_headers };
-        match producer.enqueue(&record, ticket) {
-            Ok(Accepted::Queued) => Ok(future),
+        let event = Event { id, topic: topic.clone().unbind(), kind: kind.clone().unbind() };
+        let (promise, ticket) = Mailbox::wait(mailbox.bind(py), Some(event))?;
+        match this.hand_over(producer, topic.to_str()?, draft, id, ticket) {
+            Ok(Accepted::Queued) => Ok(promise),
             Ok(Accepted::Waiting) => {
-                let withdrawal = Withdrawal { producer: slf.clone().unbind(), mailbox, ticket };
-                future.call_method1(intern!(py, "add_done_callback"), (withdrawal,))?;
-                Ok(future)
+                let (producer, tickets) = (slf.clone().unbind(), HashSet::from([ticket]));
+                promise.get().withdraw_when_cancelled(Withdrawal { producer, mailbox, tickets });
+                Ok(promise)
             }
             Err(failure) => Err(mailbox.get().refuse(py, ticket, &failure)),
         }
     }
+
+    fn hand_over(
+        &self,
+        producer: &kafka::Producer,
+        topic: &str,
+        draft: &Draft<'_>,
+        id: EventId,
+        ticket: Ticket,
+    ) -> Result<Accepted, Failure> {
+        let id = id.encode();
+        let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
+        headers.extend(headers::cloud_event(&id, draft.event_type, &self.source));
+        headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        producer.enqueue(&Record { topic, key: draft.key, payload: draft.value, headers: &headers }, ticket)
+    }
 }
 
-/// Takes an event back when its future is cancelled while it waits for space in the queue. Called by the future.
-#[pyclass(frozen)]
-struct Withdrawal {
+/// Takes events back that wait for space in the queue.
+pub struct Withdrawal {
     producer: Py<Producer>,
     mailbox: Py<Mailbox>,
-    ticket: Ticket,
+    tickets: HashSet<Ticket>,
 }
 
-#[pymethods]
 impl Withdrawal {
-    fn __call__(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
-        let is_cancelled: bool = future.call_method0(intern!(future.py(), "cancelled"))?.extract()?;
-        if is_cancelled && self.producer.get().native(future.py())?.withdraw(self.ticket) {
-            self.mailbox.get().cancel(self.ticket);
+    /// Takes those back that are not queued yet.
+    pub fn take_back(&self, py: Python<'_>) -> PyResult<()> {
+        for ticket in self.producer.get().native(py)?.withdraw(&self.tickets) {
+            self.mailbox.get().cancel(ticket);
         }
         Ok(())
     }
 }
 
 /// An event ready to go.
-struct Draft<'a, 'py> {
+struct Draft<'a> {
     key: &'a [u8],
     value: &'a [u8],
-    event_type: &'a Bound<'py, PyString>,
-    headers: OwnHeaders,
+    event_type: &'a str,
+    headers: &'a [(String, Vec<u8>)],
 }
 
+// PyO3 hands extracted arguments over by value.
+#[allow(clippy::needless_pass_by_value)]
 #[pymethods]
 impl Producer {
     /// Opens a producer; the running loop is where its first log lines go.
@@ -142,15 +144,14 @@ impl Producer {
         link: &Bound<'py, PyAny>,
         metadata: Option<&Bound<'py, PyAny>>,
         headers: Option<OwnHeaders>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        with_buffer(|buffer| {
-            if encode(buffer, email_type, recipient, username, link, metadata).is_none() {
-                return Ok(None);
-            }
-            // The encoder saw that the recipient is a string.
-            let key = recipient.cast::<PyString>()?.to_str()?.as_bytes();
-            let draft = Draft { key, value: buffer, event_type: email_type, headers: headers.unwrap_or_default() };
-            Self::enqueue(slf, topic, &draft).map(Some)
+    ) -> PyResult<Option<Bound<'py, Promise>>> {
+        let Some(kind) = self::email_type(email_type) else { return Ok(None) };
+        let fields = Fields { email_type: kind, recipient, username, link, metadata };
+        with_buffer(|value| {
+            let Some(key) = fields.encode(value) else { return Ok(None) };
+            let draft =
+                Draft { key, value, event_type: kind.as_str(), headers: headers.as_deref().unwrap_or_default() };
+            Self::enqueue(slf, topic, &draft, email_type).map(Some)
         })
     }
 
@@ -162,26 +163,63 @@ impl Producer {
         value: &[u8],
         event_type: &Bound<'py, PyString>,
         headers: Option<OwnHeaders>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        Self::enqueue(
-            slf,
-            topic,
-            &Draft { key: key.unwrap_or_default(), value, event_type, headers: headers.unwrap_or_default() },
-        )
+    ) -> PyResult<Bound<'py, Promise>> {
+        let (key, headers) = (key.unwrap_or_default(), headers.as_deref().unwrap_or_default());
+        Self::enqueue(slf, topic, &Draft { key, value, event_type: event_type.to_str()?, headers }, event_type)
     }
 
-    /// A future that is done when the producer is connected, or connects in the background.
-    fn started<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// Publishes `count` events of a batch from `first` on; a promise of the list of their results.
+    fn publish_batch<'py>(
+        slf: &Bound<'py, Self>,
+        topic: &Bound<'py, PyString>,
+        batch: &Bound<'py, Batch>,
+        first: usize,
+        count: usize,
+        headers: Option<OwnHeaders>,
+    ) -> PyResult<Bound<'py, Promise>> {
+        let (py, this, batch) = (slf.py(), slf.get(), batch.borrow());
+        let producer = this.native(py)?;
+        let mailbox = Mailbox::of_running_loop(py)?;
+        producer.attach(mailbox.get().queue());
+        let promise = Bound::new(py, Promise::new(mailbox.clone_ref(py)))?;
+        let count = count.min(batch.from(first).count());
+        let results = Results::new(promise.clone().unbind(), count);
+        let mut waiting = HashSet::new();
+        for (index, encoded) in batch.from(first).take(count).enumerate() {
+            let id = this.ids.next(Timestamp::now());
+            let event_type = encoded.email_type.as_str();
+            let event = Event { id, topic: topic.clone().unbind(), kind: PyString::intern(py, event_type).unbind() };
+            let ticket = mailbox.get().expect_outcome(Target::Part(results.clone(), index), Some(event));
+            let headers = headers.as_deref().unwrap_or_default();
+            let draft = Draft { key: encoded.key, value: encoded.value, event_type, headers };
+            match this.hand_over(producer, topic.to_str()?, &draft, id, ticket) {
+                Ok(Accepted::Queued) => {}
+                Ok(Accepted::Waiting) => drop(waiting.insert(ticket)),
+                Err(failure) => {
+                    let refusal = mailbox.get().refuse(py, ticket, &failure);
+                    results.put(index, refusal.into_value(py).into_bound(py).into_any())?;
+                }
+            }
+        }
+        if !waiting.is_empty() {
+            let producer = slf.clone().unbind();
+            promise.get().withdraw_when_cancelled(Withdrawal { producer, mailbox, tickets: waiting });
+        }
+        Ok(promise)
+    }
+
+    /// A promise that is kept when the producer is connected, or connects in the background.
+    fn started<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Promise>> {
         self.ask(py, kafka::Producer::started)
     }
 
-    /// A future of (healthy, brokers, latency in ms, queued, in flight, last error).
-    fn health<'py>(&self, py: Python<'py>, timeout: Duration) -> PyResult<Bound<'py, PyAny>> {
+    /// A promise of (healthy, brokers, latency in ms, queued, in flight, last error).
+    fn health<'py>(&self, py: Python<'py>, timeout: Duration) -> PyResult<Bound<'py, Promise>> {
         self.ask(py, |producer, ticket| producer.health(ticket, timeout))
     }
 
-    /// A future of (delivered, failed, elapsed seconds), done when everything is released.
-    fn stop<'py>(&self, py: Python<'py>, timeout: Duration) -> PyResult<Bound<'py, PyAny>> {
+    /// A promise of (delivered, failed, elapsed seconds), done when everything is released.
+    fn stop<'py>(&self, py: Python<'py>, timeout: Duration) -> PyResult<Bound<'py, Promise>> {
         self.ask(py, |producer, ticket| producer.stop(ticket, timeout))
     }
 
@@ -224,49 +262,6 @@ impl Producer {
 
 fn bearer_token((value, principal, expires_at_ms): (String, String, i64)) -> Token {
     Token { value, principal, expires_at_ms }
-}
-
-/// The event as it goes over the wire, or None when Pydantic has to decide.
-#[pyfunction]
-pub fn encode_email<'py>(
-    py: Python<'py>,
-    email_type: &Bound<'py, PyString>,
-    recipient: &Bound<'py, PyAny>,
-    username: &Bound<'py, PyAny>,
-    link: &Bound<'py, PyAny>,
-    metadata: Option<&Bound<'py, PyAny>>,
-) -> Option<Bound<'py, PyBytes>> {
-    with_buffer(|buffer| {
-        encode(buffer, email_type, recipient, username, link, metadata)?;
-        Some(PyBytes::new(py, buffer))
-    })
-}
-
-fn encode(
-    out: &mut Vec<u8>,
-    email_type: &Bound<'_, PyString>,
-    recipient: &Bound<'_, PyAny>,
-    username: &Bound<'_, PyAny>,
-    link: &Bound<'_, PyAny>,
-    metadata: Option<&Bound<'_, PyAny>>,
-) -> Option<()> {
-    let event = EmailEvent {
-        email_type: EmailType::from_name(email_type.to_str().ok()?)?,
-        recipient: plain_text(recipient)?,
-        username: plain_text(username)?,
-        link: plain_text(link)?,
-        timestamp: Timestamp::now(),
-    };
-    if !event.is_certainly_valid() {
-        return None;
-    }
-    out.clear();
-    event.write_json(out, |out| metadata::write(out, metadata)).ok()
-}
-
-/// The text of a plain `str`; a subclass may mean something else, and a lone surrogate is no text.
-fn plain_text<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    value.cast_exact::<PyString>().ok()?.to_str().ok()
 }
 
 /// Version of the librdkafka inside.

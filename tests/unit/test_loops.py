@@ -3,7 +3,6 @@
 import asyncio
 import selectors
 import threading
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,14 +13,6 @@ from fastapi import FastAPI
 from kafka_email import kafka_manager
 from kafka_email.testing import EmbeddedBroker
 from support.embedded import config_for, in_threads, publish, publishes, usernames
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as running:
-        yield running
-        running.round_trip_ms = 0
-        asyncio.run(kafka_manager.stop(0.1))
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])

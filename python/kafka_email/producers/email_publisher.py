@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from kafka_email._core import RecordMetadata, encode_email
+from kafka_email._core import Batch, RecordMetadata
 from kafka_email._encoding import Headers, encode_event, encode_headers, encode_key
 from kafka_email.config import KafkaTopics
 from kafka_email.exceptions import KafkaError
@@ -112,15 +112,19 @@ class EmailPublisher(BasePublisher):
         Raises:
             pydantic.ValidationError: Names the indexes of all events that are not valid; nothing was queued then.
         """
-        records = _encode_all(list(events))
-        topic, extra, producer = self.topic, encode_headers(headers), self.manager.native_producer()
-        futures: list[asyncio.Future[RecordMetadata]] = []
-        for record in records:
-            try:
-                futures.append(producer.publish(topic, record.key, record.value, record.email_type, extra))
-            except KafkaError as error:
-                futures.append(_failed(error))
-        return await asyncio.gather(*futures, return_exceptions=True)  # type: ignore[return-value]
+        everything = list(events)
+        batch = await _encode_all(everything)
+        topic, own_headers, producer = self.topic, encode_headers(headers), self.manager.native_producer()
+        promises = []
+        try:
+            for first in range(0, len(batch), _BITE):
+                promises.append(producer.publish_batch(topic, batch, first, _BITE, own_headers))
+                await _breathe(first + _BITE < len(batch))
+            return [result for promise in promises for result in await promise]
+        except BaseException:
+            for promise in promises:
+                promise.cancel()
+            raise
 
     def _enqueue(
         self,
@@ -154,45 +158,37 @@ def _validated(
     return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
 
 
-class _Record(NamedTuple):
-    key: bytes | None
-    value: bytes
-    email_type: str
-
-
-# What the fast path knows; a mapping with anything else is Pydantic's.
-_FAST_FIELDS = frozenset({"email_type", "recipient", "username", "link", "metadata"})
+# Events that are encoded or queued before other coroutines get their turn.
+_BITE = 1000
 _payloads = TypeAdapter(list[EmailEventPayload])
 
 
-def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> list[_Record]:
+async def _breathe(more: bool) -> None:
+    if more:
+        await asyncio.sleep(0)
+
+
+async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
+    batch = Batch()
     try:
-        return [_encode(event) for event in events]
+        while (begin := len(batch)) < len(events):
+            batch.extend(events, begin + _BITE)
+            if len(batch) < min(begin + _BITE, len(events)):
+                # It stopped before an event that Pydantic has to decide about.
+                _add_validated(batch, events[len(batch)])
+            await _breathe(len(batch) < len(events))
     except ValidationError:
         # One error about all of them, with their indexes.
         _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])
         raise
+    return batch
 
 
-def _encode(event: EmailEventPayload | Mapping[str, Any]) -> _Record:
-    if isinstance(event, Mapping) and _FAST_FIELDS.issuperset(event):
-        email_type, recipient = event.get("email_type"), event.get("recipient")
-        if isinstance(email_type, str):
-            name = str(email_type)
-            link, metadata = event.get("link", ""), event.get("metadata", {})
-            value = encode_email(name, recipient, event.get("username"), link, metadata)
-            if value is not None and metadata is not None:
-                return _Record(encode_key(recipient), value, name)
+def _add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) -> None:
     if isinstance(event, EmailEventPayload):
         # Validated again: a payload may have been changed since it was made.
         payload, recipient = type(event).model_validate(dict(event)), event.recipient
     else:
         payload = EmailEventPayload.model_validate(event)
         recipient = event["recipient"]
-    return _Record(encode_key(recipient), encode_event(payload), payload.email_type.value)
-
-
-def _failed(error: KafkaError) -> asyncio.Future[RecordMetadata]:
-    future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
-    future.set_exception(error)
-    return future
+    batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)

@@ -1,0 +1,157 @@
+//! Many events that are published together, and their results.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyIndexError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::encoder::{email_type, Fields};
+use super::promise::Promise;
+use crate::email::EmailType;
+
+/// E-mail events, encoded one after the other.
+#[pyclass(module = "kafka_email._core")]
+#[derive(Default)]
+pub struct Batch {
+    /// Key and value of each.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    key_end: usize,
+    value_end: usize,
+    email_type: EmailType,
+}
+
+/// Key, value and type of an event.
+type Parts<'a> = (Option<&'a [u8]>, &'a [u8], &'static str);
+
+/// One event of a batch.
+pub struct Encoded<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    /// Its type.
+    pub email_type: EmailType,
+}
+
+impl Batch {
+    /// The events from this index on.
+    pub fn from(&self, first: usize) -> impl Iterator<Item = Encoded<'_>> {
+        let before = first.checked_sub(1).and_then(|last| self.entries.get(last));
+        let mut start = before.map_or(0, |entry| entry.value_end);
+        self.entries.iter().skip(first).map(move |entry| {
+            let key = self.bytes.get(start..entry.key_end).unwrap_or_default();
+            let value = self.bytes.get(entry.key_end..entry.value_end).unwrap_or_default();
+            start = entry.value_end;
+            Encoded { key, value, email_type: entry.email_type }
+        })
+    }
+
+    fn append(&mut self, key: &[u8], value: &[u8], email_type: EmailType) {
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.entries.push(Entry { key_end, value_end: self.bytes.len(), email_type });
+    }
+
+    fn encode(&mut self, event: &Bound<'_, PyAny>, buffer: &mut Vec<u8>) -> PyResult<Option<()>> {
+        let (py, Ok(event)) = (event.py(), event.cast_exact::<PyDict>()) else { return Ok(None) };
+        let (link, metadata) = (event.get_item(intern!(py, "link"))?, event.get_item(intern!(py, "metadata"))?);
+        let required = (
+            event.get_item(intern!(py, "email_type"))?,
+            event.get_item(intern!(py, "recipient"))?,
+            event.get_item(intern!(py, "username"))?,
+        );
+        let (Some(kind), Some(recipient), Some(username)) = required else { return Ok(None) };
+        // What else there is, Pydantic knows.
+        if event.len() != 3 + usize::from(link.is_some()) + usize::from(metadata.is_some()) {
+            return Ok(None);
+        }
+        let Some(email_type) = email_type(&kind) else { return Ok(None) };
+        let no_link = PyString::intern(py, "").into_any();
+        let fields = Fields {
+            email_type,
+            recipient: &recipient,
+            username: &username,
+            link: link.as_ref().unwrap_or(&no_link),
+            metadata: metadata.as_ref(),
+        };
+        buffer.clear();
+        Ok(fields.encode(buffer).map(|key| self.append(key, buffer, email_type)))
+    }
+}
+
+#[pymethods]
+impl Batch {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn __len__(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Key, value and type of one of them.
+    fn __getitem__(&self, index: usize) -> PyResult<Parts<'_>> {
+        let event = self.from(index).next().ok_or_else(|| PyIndexError::new_err("no such event in the batch"))?;
+        Ok(((!event.key.is_empty()).then_some(event.key), event.value, event.email_type.as_str()))
+    }
+
+    /// Encodes the events from the index `len(batch)` on and before `end`, as far as they are certain to be valid.
+    fn extend(&mut self, events: &Bound<'_, PyList>, end: usize) -> PyResult<()> {
+        let mut buffer = Vec::new();
+        for index in self.entries.len()..end.min(events.len()) {
+            if self.encode(&events.get_item(index)?, &mut buffer)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an event that Pydantic has decided about.
+    fn add(&mut self, key: Option<&[u8]>, value: &[u8], email_type: &str) {
+        let email_type = EmailType::from_name(email_type).unwrap_or(EmailType::Notification);
+        self.append(key.unwrap_or_default(), value, email_type);
+    }
+}
+
+/// Collects the results of events that are published together, and keeps the promise of all of them with the last.
+pub struct Results {
+    promise: Py<Promise>,
+    each: Mutex<Vec<Option<Py<PyAny>>>>,
+    open: AtomicUsize,
+}
+
+impl Results {
+    /// Results of so many events.
+    pub fn new(promise: Py<Promise>, count: usize) -> Arc<Self> {
+        let each = Mutex::new((0..count).map(|_| None).collect());
+        Arc::new(Self { promise, each, open: AtomicUsize::new(count) })
+    }
+
+    /// Whose promise it is.
+    pub fn promise(&self) -> &Py<Promise> {
+        &self.promise
+    }
+
+    /// The result of one of them.
+    pub fn put(&self, index: usize, result: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = result.py();
+        if let Some(place) = self.each.lock().get_mut(index) {
+            *place = Some(result.unbind());
+        }
+        if self.open.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return Ok(());
+        }
+        let results = std::mem::take(&mut *self.each.lock());
+        Promise::keep(self.promise.bind(py), PyList::new(py, results)?.into_any())
+    }
+}
