@@ -14,7 +14,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+from kafka_email.topics import topic_name
+
 _HOST = re.compile(r"[a-zA-Z0-9._-]+")
 
 
@@ -33,13 +34,6 @@ def _sendable_secret(secret: SecretStr) -> SecretStr:
     if not is_sendable(secret.get_secret_value()):
         raise ValueError("must be text that UTF-8 can hold, without NUL")
     return secret
-
-
-def check_topic(name: str) -> str:
-    """Return a topic name that Kafka allows, else raise a ValueError."""
-    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
-        raise ValueError("must be a topic name: 1 to 249 of a-z A-Z 0-9 . _ - and neither '.' nor '..'")
-    return name
 
 
 def _split_servers(servers: object) -> object:
@@ -112,7 +106,7 @@ def _readable_file(path: str) -> str:
 
 
 Line: TypeAlias = Annotated[str, AfterValidator(_one_line)]
-TopicName: TypeAlias = Annotated[str, AfterValidator(check_topic)]
+TopicName: TypeAlias = Annotated[str, AfterValidator(topic_name)]
 Server: TypeAlias = Annotated[str, AfterValidator(_server)]
 Servers: TypeAlias = Annotated[list[Server], NoDecode, BeforeValidator(_split_servers), Field(min_length=1)]
 Acks: TypeAlias = Annotated[Literal["all", "1", "0"], BeforeValidator(_acks)]

@@ -1,38 +1,13 @@
-"""From an event, a topic, a key or headers as the caller has them to what goes over the wire."""
+"""Keys and headers, from what the caller has to what goes over the wire."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from enum import Enum
-from functools import lru_cache
-from typing import Any
-
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
-
-from kafka_email._config_values import check_topic
 
 Headers = Mapping[str, "str | bytes"]
 
 RESERVED_HEADERS = frozenset({"ce_specversion", "ce_id", "ce_type", "ce_source", "content-type"})
-
-
-def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
-    """Encode an event as ``json.dumps`` does.
-
-    A model is dumped in JSON mode first; in a mapping, what ``json`` does not know is turned into JSON by Pydantic.
-
-    Raises:
-        pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
-        TypeError: The event is neither a mapping nor a model.
-    """
-    if isinstance(event, BaseModel):
-        return json.dumps(event.model_dump(mode="json")).encode()
-    if isinstance(event, Mapping):
-        return json.dumps(dict(event), default=to_jsonable_python).encode()
-    raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
 
 
 def encode_key(key: str | bytes | None) -> bytes | None:
@@ -81,13 +56,3 @@ def _trace_headers() -> dict[str, str]:
     if trace.get_current_span().get_span_context().is_valid:
         TraceContextTextMapPropagator().inject(carrier)
     return carrier
-
-
-@lru_cache(maxsize=256)
-def topic_name(topic: str) -> str:
-    """Return the name of a topic as a plain string.
-
-    Raises:
-        ValueError: Kafka allows no such name: 1 to 249 of ``a-z A-Z 0-9 . _ -``, and not ``.`` or ``..``.
-    """
-    return check_topic(str(topic.value) if isinstance(topic, Enum) else str(topic))

@@ -4,7 +4,6 @@ Every field can come as an argument or as an environment variable: `KAFKA_` and 
 """
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, SecretStr, ValidationError
@@ -27,6 +26,7 @@ from kafka_email._config_values import (
 )
 from kafka_email._producer_options import OptionValue, ProducerOptions, parse_producer_options
 from kafka_email.oauth import TokenProvider, check_token_provider
+from kafka_email.topics import KafkaTopics
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,17 +35,6 @@ __all__ = ["KafkaConfig", "KafkaTopics", "kafka_config"]
 
 _INT32_MAX = 2_147_483_647
 _MIB = 1_048_576
-
-
-class KafkaTopics(str, Enum):
-    """Topics the application knows; as text each is its value."""
-
-    EMAIL_EVENTS = "email-events"
-    USER_EVENTS = "user-events"
-    NOTIFICATION_EVENTS = "notification-events"
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 class KafkaConfig(BaseSettings):

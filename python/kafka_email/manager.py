@@ -9,16 +9,20 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any
-
-from pydantic import BaseModel
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from kafka_email import _core, _journal
-from kafka_email._encoding import Headers, encode_event, encode_headers, encode_key, topic_name
+from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email._token import NativeToken, TokenRefresher, fetch_token
-from kafka_email.config import KafkaConfig, KafkaTopics, kafka_config
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
 from kafka_email.health import KafkaHealth, StopReport
+from kafka_email.topics import KafkaTopics, topic_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from kafka_email.config import KafkaConfig
 
 __all__ = ["KafkaManager", "get_kafka_manager", "kafka_manager"]
 
@@ -59,7 +63,14 @@ class KafkaManager:
     @property
     def config(self) -> KafkaConfig:
         """The configuration in use: the one given to ``start()``, or the default instance ``kafka_config``."""
-        return self._config or kafka_config
+        return self._config or self._default_config()
+
+    @staticmethod
+    def _default_config() -> KafkaConfig:
+        # Imported when it is needed: the configuration takes most of the time that importing all of it would take.
+        from kafka_email.config import kafka_config
+
+        return kafka_config
 
     async def start(self, config: KafkaConfig | None = None) -> None:
         """Connect to Kafka. Does nothing when connected already; concurrent calls connect once.
@@ -78,9 +89,10 @@ class KafkaManager:
             AuthenticationError: The credentials were not accepted; at once, without retries.
             ConfigurationError: librdkafka refuses the configuration; at once.
         """
-        chosen = config or kafka_config
+        chosen = config or self._default_config()
         if self._is_started(chosen):
             return
+        import_module("kafka_email._validation")
         token = await fetch_token(chosen)
         producer = self._join_start(chosen, token)
         if producer is None:
@@ -233,10 +245,11 @@ class KafkaManager:
             ValueError: Kafka allows no such topic or header name.
             pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         """
+        from kafka_email._validation import encode_event, event_type
+
         name = topic_name(topic)
-        event_type = type(event).__name__ if isinstance(event, BaseModel) else name
         value, own_headers = encode_event(event), encode_headers(headers)
-        return await self.native_producer().publish(name, encode_key(key), value, event_type, own_headers)
+        return await self.native_producer().publish(name, encode_key(key), value, event_type(event, name), own_headers)
 
     def native_producer(self) -> _core.Producer:
         """Return what the publishers of this package publish with.

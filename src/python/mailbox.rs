@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,7 @@ pub struct Mailbox {
     // Taken for moments, on the loop's thread with the GIL held, and never while Python code runs.
     waiters: Mutex<Slab<Waiter>>,
     rest: Mutex<VecDeque<(u32, Outcome)>>,
+    will_go_on: AtomicBool,
 }
 
 struct Waiter {
@@ -114,6 +116,7 @@ impl Mailbox {
                 journal: py.import("kafka_email._journal")?.unbind().into_any(),
                 waiters: Mutex::default(),
                 rest: Mutex::default(),
+                will_go_on: AtomicBool::new(false),
             },
         )?;
         wakeup.call_method1("listen", (event_loop, &mailbox))?;
@@ -308,15 +311,22 @@ impl Mailbox {
         self.queue.bell().listening().as_raw_socket()
     }
 
-    /// Settles what has come, a bite at a time. Called by the loop.
-    fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Settles what has come, a bite at a time. Called by the loop: when the socket is readable, and to go on.
+    #[pyo3(signature = (goes_on=false))]
+    fn settle(slf: &Bound<'_, Self>, goes_on: bool) -> PyResult<()> {
         let (py, mailbox) = (slf.py(), slf.get());
+        // One bite for each round of the loop, however often the socket rings meanwhile.
+        if mailbox.will_go_on.load(Ordering::Relaxed) && !goes_on {
+            return Ok(());
+        }
+        mailbox.will_go_on.store(false, Ordering::Relaxed);
         mailbox.refill();
         let settled = mailbox.settle_until(py, Instant::now() + BITE);
         mailbox.queue.settled(matches!(settled, Ok(false)));
         if !matches!(settled, Ok(false)) {
+            mailbox.will_go_on.store(true, Ordering::Relaxed);
             let again = slf.getattr(intern!(py, "settle"))?;
-            mailbox.event_loop.call_method1(py, intern!(py, "call_soon"), (again,))?;
+            mailbox.event_loop.call_method1(py, intern!(py, "call_soon"), (again, true))?;
         }
         settled.map(drop)
     }

@@ -166,7 +166,7 @@ async def test_the_topic_is_the_configurations() -> None:
 async def test_get_kafka_manager_starts_and_leaves_running(monkeypatch: pytest.MonkeyPatch) -> None:
     async with started() as broker:
         await kafka_manager.stop()
-        monkeypatch.setattr("kafka_email.manager.kafka_config", config_for(broker))
+        monkeypatch.setattr("kafka_email.config.kafka_config", config_for(broker))
         async with get_kafka_manager() as manager:
             assert manager is kafka_manager
         assert kafka_manager.is_connected

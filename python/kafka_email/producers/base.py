@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from kafka_email._core import RecordMetadata
-from kafka_email._encoding import Headers, topic_name
-from kafka_email.config import KafkaTopics
+from kafka_email._encoding import Headers
 from kafka_email.manager import KafkaManager, kafka_manager
+from kafka_email.topics import KafkaTopics, topic_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["BasePublisher"]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from kafka_email._core import Batch, RecordMetadata
-from kafka_email._encoding import Headers, encode_event, encode_headers, encode_key
-from kafka_email.config import KafkaTopics
+from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
-from kafka_email.schemas.email_events import EmailEventPayload
+from kafka_email.topics import KafkaTopics
+
+if TYPE_CHECKING:
+    from kafka_email.schemas.email_events import EmailEventPayload
 
 __all__ = ["EmailPublisher"]
 
@@ -136,31 +136,38 @@ class EmailPublisher(BasePublisher):
         headers: Headers | None,
     ) -> Awaitable[RecordMetadata]:
         manager, topic = self.manager, self.topic
+        if getattr(manager.send_event, "__func__", None) is _send_event:
+            producer, own_headers = manager.native_producer(), encode_headers(headers)
+            promise = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
+            if promise is not None:
+                return promise
+        return self._enqueue_validated(email_type, email, username, link, metadata, headers)
+
+    def _enqueue_validated(
+        self,
+        email_type: str,
+        email: str,
+        username: str,
+        link: str,
+        metadata: dict[str, Any] | None,
+        headers: Headers | None,
+    ) -> Awaitable[RecordMetadata]:
+        from kafka_email._validation import email_payload, encode_event
+
+        manager, topic = self.manager, self.topic
+        payload = email_payload(email_type, email, username, link, metadata)
         if getattr(manager.send_event, "__func__", None) is not _send_event:
             # A test replaced the manager, or its send_event: that is where the event has to go.
-            payload = _validated(email_type, email, username, link, metadata)
             return manager.send_event(topic, payload.model_dump(mode="json"), key=email, headers=headers)
-        producer, own_headers = manager.native_producer(), encode_headers(headers)
-        future = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
-        if future is not None:
-            return future
-        payload = _validated(email_type, email, username, link, metadata)
-        return producer.publish(topic, encode_key(email), encode_event(payload), email_type, own_headers)
+        key, value = encode_key(email), encode_event(payload)
+        return manager.native_producer().publish(topic, key, value, email_type, encode_headers(headers))
 
 
 _send_event = KafkaManager.send_event
 
 
-def _validated(
-    email_type: str, email: str, username: str, link: str, metadata: dict[str, Any] | None
-) -> EmailEventPayload:
-    fields = {"email_type": email_type, "recipient": email, "username": username, "link": link}
-    return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
-
-
 # Events that are encoded or queued before other coroutines get their turn.
 _BITE = 1000
-_payloads = TypeAdapter(list[EmailEventPayload])
 
 
 async def _breathe(more: bool) -> None:
@@ -170,25 +177,22 @@ async def _breathe(more: bool) -> None:
 
 async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
     batch = Batch()
-    try:
-        while (begin := len(batch)) < len(events):
-            batch.extend(events, begin + _BITE)
-            if len(batch) < min(begin + _BITE, len(events)):
-                # It stopped before an event that Pydantic has to decide about.
-                _add_validated(batch, events[len(batch)])
-            await _breathe(len(batch) < len(events))
-    except ValidationError:
-        # One error about all of them, with their indexes.
-        _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])
-        raise
+    while (begin := len(batch)) < len(events):
+        batch.extend(events, begin + _BITE)
+        if len(batch) < min(begin + _BITE, len(events)):
+            # It stopped before an event that Pydantic has to decide about.
+            _add_validated(batch, events)
+        await _breathe(len(batch) < len(events))
     return batch
 
 
-def _add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) -> None:
-    if isinstance(event, EmailEventPayload):
-        # Validated again: a payload may have been changed since it was made.
-        payload, recipient = type(event).model_validate(dict(event)), event.recipient
-    else:
-        payload = EmailEventPayload.model_validate(event)
-        recipient = event["recipient"]
-    batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)
+def _add_validated(batch: Batch, events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
+    from pydantic import ValidationError
+
+    from kafka_email._validation import add_validated, refuse
+
+    try:
+        add_validated(batch, events[len(batch)])
+    except ValidationError:
+        refuse(events)
+        raise

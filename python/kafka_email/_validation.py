@@ -1,0 +1,77 @@
+"""What Pydantic decides, and how its models and other events become JSON.
+
+Pydantic and the models take a while to import. The fast path does without them, so this module is imported where it is
+needed, and by ``start()``: no publish shall be the one that waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from kafka_email._core import Batch
+from kafka_email._encoding import encode_key
+from kafka_email.schemas.email_events import EmailEventPayload
+
+_payloads = TypeAdapter(list[EmailEventPayload])
+
+
+def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
+    """Encode an event as ``json.dumps`` does.
+
+    A model is dumped in JSON mode first; in a mapping, what ``json`` does not know is turned into JSON by Pydantic.
+
+    Raises:
+        pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
+        TypeError: The event is neither a mapping nor a model.
+    """
+    if isinstance(event, BaseModel):
+        return json.dumps(event.model_dump(mode="json")).encode()
+    if isinstance(event, Mapping):
+        return json.dumps(dict(event), default=to_jsonable_python).encode()
+    raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
+
+
+def event_type(event: Mapping[str, Any] | BaseModel, topic: str) -> str:
+    """Name the type of an event: its model, or the topic."""
+    return type(event).__name__ if isinstance(event, BaseModel) else topic
+
+
+def email_payload(
+    email_type: str, email: str, username: str, link: str, metadata: dict[str, Any] | None
+) -> EmailEventPayload:
+    """Make the model of an e-mail event.
+
+    Raises:
+        pydantic.ValidationError: The event is not valid.
+    """
+    fields = {"email_type": email_type, "recipient": email, "username": username, "link": link}
+    return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
+
+
+def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) -> None:
+    """Validate an event and add it to a batch.
+
+    Raises:
+        pydantic.ValidationError: The event is not valid.
+    """
+    if isinstance(event, EmailEventPayload):
+        # Validated again: a payload may have been changed since it was made.
+        payload, recipient = type(event).model_validate(dict(event)), event.recipient
+    else:
+        payload = EmailEventPayload.model_validate(event)
+        recipient = event["recipient"]
+    batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)
+
+
+def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
+    """Raise one error about all events that are not valid, with their indexes.
+
+    Raises:
+        pydantic.ValidationError: Always, as at least one of them is not.
+    """
+    _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])

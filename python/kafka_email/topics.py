@@ -1,0 +1,35 @@
+"""Topics and their names."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from functools import lru_cache
+
+__all__ = ["KafkaTopics", "topic_name"]
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+class KafkaTopics(str, Enum):
+    """Topics the application knows; as text each is its value."""
+
+    EMAIL_EVENTS = "email-events"
+    USER_EVENTS = "user-events"
+    NOTIFICATION_EVENTS = "notification-events"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@lru_cache(maxsize=256)
+def topic_name(topic: str) -> str:
+    """Return the name of a topic as a plain string.
+
+    Raises:
+        ValueError: Kafka allows no such name: 1 to 249 of ``a-z A-Z 0-9 . _ -``, and not ``.`` or ``..``.
+    """
+    name = str(topic.value) if isinstance(topic, Enum) else str(topic)
+    if not _NAME.fullmatch(name) or name in {".", ".."}:
+        raise ValueError("must be a topic name: 1 to 249 of a-z A-Z 0-9 . _ - and neither '.' nor '..'")
+    return name
