@@ -16,7 +16,7 @@ const FEW: usize = 4;
 pub const MANY: usize = 128;
 /// Shortest and longest wait for a wave in flight, whatever the round trip: a partition may be without a leader, and
 /// events for the others shall not wait for it.
-const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(50);
+const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(20);
 
 /// Counts what is in flight and keeps the time of a round trip.
 pub struct Gate {
@@ -103,7 +103,7 @@ impl Gate {
 
     /// How long an event waits for those in flight.
     pub fn patience(&self) -> Duration {
-        (self.round_trip() * 2).clamp(*PATIENCE.start(), *PATIENCE.end())
+        (self.round_trip() / 2).clamp(*PATIENCE.start(), *PATIENCE.end())
     }
 }
 
@@ -167,9 +167,9 @@ mod tests {
     #[test]
     fn patience_follows_the_round_trip_within_limits() {
         let gate = gate_with(200);
-        assert_eq!(gate.patience(), Duration::from_millis(2));
+        assert_eq!(gate.patience(), *PATIENCE.start());
         (0..100).for_each(|_| gate.leave(1, Duration::from_millis(10)));
-        assert!((19..=20).contains(&gate.patience().as_millis()));
+        assert!((4..=5).contains(&gate.patience().as_millis()));
         (0..100).for_each(|_| gate.leave(1, Duration::from_secs(1)));
         assert_eq!(gate.patience(), *PATIENCE.end());
     }
