@@ -55,6 +55,16 @@ test-python: ready build ## pytest against the installed wheel (ARGS='-k name' f
 demo: build ## run examples/demo.py (SERVE=1 leaves its web application running)
 	@SERVE=$(SERVE) $(BIN)/python examples/demo.py
 
+.PHONY: bench
+bench: build ## the benchmark, 45 minutes: writes docs/performance.md (ARGS='--only latency' for some)
+	$(step) 'benchmark'
+	@$(BIN)/python -m benches $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: build ## the benchmark in 5 minutes, less exact: writes nothing into docs
+	$(step) 'quick benchmark'
+	@$(BIN)/python -m benches --quick $(ARGS)
+
 .PHONY: clean
 clean: ## remove all that was built, .venv too
 	rm -rf $(VENV) target .mypy_cache .pytest_cache .ruff_cache

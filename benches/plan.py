@@ -1,0 +1,211 @@
+"""What is measured: cases of a client, its settings and a load; all of them, or the few of a quick run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from benches.settings import CLIENTS, MANY, Settings
+
+WARM_UP_S = 0.3
+WINDOW_S = 1.2
+VARIANTS = ("defaults", "best")
+AT_ONCE = (1, 10, 100, 1000, 10_000)
+ROUND_TRIPS_MS = (0, 1, 2, 20)
+LINGERS_MS = (0, 1, 5, 10)
+ENDPOINTS = {
+    "none": ("none", {}),
+    "ours": ("ours", CLIENTS["ours"].defaults),
+    "original": ("original", CLIENTS["original"].defaults),
+    "original best": ("original", CLIENTS["original"].best),
+    "Celery": ("celery_redis", {}),
+    "Celery in threads": ("celery_redis", {"threads": 4}),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure, as often as there are rounds."""
+
+    table: str
+    client: str
+    variant: str
+    point: int | str
+    """Where on the table's axis: how many at once, a rate, a codec."""
+    load: str
+    """One of `loads.LOADS`, `endpoint` or `imports`."""
+    settings: Settings = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    service: str = "kafka"
+    loop: str = "asyncio"
+    rounds: int | None = None
+    """How many rounds; as many as the plan says if None."""
+
+    @property
+    def name(self) -> str:
+        """By what the report and the bounds know it."""
+        return f"{self.table}/{self.client}/{self.variant}/{self.point}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cases, how often, and how long each."""
+
+    cases: tuple[Case, ...]
+    rounds: int
+    is_quick: bool
+
+    def only(self, tables: list[str]) -> "Plan":
+        """The cases of some tables; all if there are none."""
+        return Plan(
+            tuple(case for case in self.cases if not tables or case.table in tables), self.rounds, self.is_quick
+        )
+
+
+def full(rounds: int | None) -> Plan:
+    """Everything."""
+    cases = [
+        *(_throughput(client, variant, n, WINDOW_S) for client in CLIENTS for variant in VARIANTS for n in AT_ONCE),
+        *(_publish_many(variant, *shape, WINDOW_S) for variant in VARIANTS for shape in ((100, 100), (1, 10_000))),
+        *(
+            _latency(client, variant, rate, seconds)
+            for client, variant in (
+                ("ours", "defaults"),
+                ("ours", "best"),
+                ("original", "defaults"),
+                ("original", "best"),
+                ("confluent_thread", "best"),
+                ("celery_redis", "best"),
+            )
+            for rate, seconds in ((100, 3.0), (1000, 2.0))
+        ),
+        *(_endpoint(name, 2.0) for name in ENDPOINTS),
+        *(_fairness(variant, WINDOW_S) for variant in VARIANTS),
+        _burst("ours", 3),
+        _burst("original", 1),
+        _marathon(10_000_000),
+        *_imports(10),
+        *(_uvloop(client, n, WINDOW_S) for client in ("ours", "original") for n in (100, 1000)),
+        *(_codec(codec, WINDOW_S) for codec in ("none", "gzip", "snappy", "lz4", "zstd")),
+        *(_in_flight(requests, n, WINDOW_S) for requests in (1, 2, 5) for n in (100, 1000)),
+        *(
+            _batching(batching, distance, n, 0.7, 1)
+            for distance in ROUND_TRIPS_MS
+            for n in AT_ONCE[:4]
+            for batching in ("adaptive", *LINGERS_MS)
+        ),
+        *(_limit(distance, 0.7, 1) for distance in ROUND_TRIPS_MS),
+    ]
+    return Plan(tuple(cases), rounds or 5, is_quick=False)
+
+
+def quick(rounds: int | None) -> Plan:
+    """What the bounds need, and a look at everything else; windows of a second."""
+    cases = [
+        *(_throughput("ours", "defaults", n, 1.0) for n in AT_ONCE),
+        *(_throughput("original", "defaults", n, 1.0) for n in AT_ONCE[:4]),
+        *(_throughput(client, "best", 1000, 1.0) for client in CLIENTS),
+        _throughput("librdkafka", "defaults", 1000, 1.0),
+        _throughput("librdkafka", "defaults", 10_000, 1.0),
+        _throughput("librdkafka", "best", 10_000, 1.0),
+        *(_publish_many(variant, 100, 100, 1.0) for variant in VARIANTS),
+        *(_latency(client, variant, 1000, 1.0) for client in ("ours", "original") for variant in VARIANTS),
+        *(_endpoint(name, 2.0) for name in ("none", "ours", "original", "Celery")),
+        _fairness("defaults", 1.0),
+        _burst("ours", 1),
+        _marathon(1_000_000),
+        *_imports(10),
+        *(_batching(batching, 2, 100, 0.5, 1) for batching in ("adaptive", *LINGERS_MS)),
+        *(measure for d in (2, 20) for measure in (_batching("adaptive", d, 1, 0.5, 1), _limit(d, 0.5, 1))),
+    ]
+    return Plan(tuple(cases), rounds or 2, is_quick=True)
+
+
+def _timed(seconds: float, **arguments: Any) -> dict[str, Any]:
+    return arguments | {"warm_up_s": WARM_UP_S, "window_s": seconds}
+
+
+def _throughput(name: str, variant: str, at_once: int, seconds: float) -> Case:
+    client = CLIENTS[name]
+    if variant == "defaults" and at_once < MANY:
+        seconds = max(seconds, 3 * client.timer_s)
+    settings, arguments = client.settings(variant, at_once), _timed(seconds, at_once=at_once)
+    # One turn of a loop that so many publishes block takes many seconds.
+    rounds = 1 if client.blocks_loop and at_once > MANY else None
+    return Case("throughput", name, variant, at_once, "closed", settings, arguments, client.service, rounds=rounds)
+
+
+def _publish_many(variant: str, batches: int, size: int, seconds: float) -> Case:
+    settings, arguments = CLIENTS["ours"].settings(variant), _timed(seconds, batches=batches, size=size)
+    return Case("publish_many", "ours", variant, f"{batches} x {size}", "batches", settings, arguments)
+
+
+def _latency(name: str, variant: str, rate: int, seconds: float) -> Case:
+    client = CLIENTS[name]
+    settings, arguments = client.settings(variant), {"rate": rate, "warm_up_s": 1.0, "window_s": seconds}
+    return Case("latency", name, variant, rate, "paced", settings, arguments, client.service)
+
+
+def _endpoint(name: str, seconds: float) -> Case:
+    client, settings = ENDPOINTS[name]
+    service = "redis" if client == "celery_redis" else "kafka"
+    return Case(
+        "endpoint",
+        name,
+        "64 connections",
+        "POST",
+        "endpoint",
+        settings,
+        {"client": client, "window_s": seconds},
+        service,
+    )
+
+
+def _fairness(variant: str, seconds: float) -> Case:
+    arguments = _timed(seconds, at_once=10_000)
+    return Case("fairness", "ours", variant, 10_000, "fairness", CLIENTS["ours"].settings(variant), arguments)
+
+
+def _burst(name: str, rounds: int) -> Case:
+    settings, arguments = CLIENTS[name].defaults, {"events": 100_000}
+    return Case("outstanding", name, "defaults", 100_000, "burst", settings, arguments, rounds=rounds)
+
+
+def _marathon(events: int) -> Case:
+    arguments = {"events": events, "at_once": 1000}
+    return Case("memory", "ours", "defaults", events, "marathon", {}, arguments, rounds=1)
+
+
+def _imports(rounds: int) -> Iterator[Case]:
+    for client, modules in (("ours", "kafka_email"), ("original", "aiokafka, pydantic")):
+        yield Case("imports", client, "fresh interpreter", modules, "imports", rounds=rounds)
+
+
+def _uvloop(name: str, at_once: int, seconds: float) -> Case:
+    arguments = _timed(seconds, at_once=at_once)
+    return Case("uvloop", name, "defaults", at_once, "closed", CLIENTS[name].defaults, arguments, loop="uvloop")
+
+
+def _codec(codec: str, seconds: float) -> Case:
+    arguments = _timed(seconds, at_once=1000)
+    return Case("codecs", "ours", codec, 1000, "closed", {"compression_type": codec}, arguments)
+
+
+def _in_flight(requests: int, at_once: int, seconds: float) -> Case:
+    settings = {"max_in_flight_requests": requests}
+    return Case("in_flight", "ours", str(requests), at_once, "closed", settings, _timed(seconds, at_once=at_once))
+
+
+def _batching(batching: str | int, round_trip_ms: int, at_once: int, seconds: float, rounds: int) -> Case:
+    settings: Settings = {"batching": "adaptive"} if batching == "adaptive" else {"linger_ms": batching}
+    variant = "adaptive" if batching == "adaptive" else f"linger {batching}"
+    service, arguments = f"embedded-{round_trip_ms}", _timed(seconds, at_once=at_once)
+    return Case(
+        f"batching_{round_trip_ms}ms", "ours", variant, at_once, "closed", settings, arguments, service, rounds=rounds
+    )
+
+
+def _limit(round_trip_ms: int, seconds: float, rounds: int) -> Case:
+    """What a round trip really takes: librdkafka alone, one event after the other."""
+    table, arguments = f"batching_{round_trip_ms}ms", _timed(seconds, at_once=1)
+    settings, service = CLIENTS["librdkafka"].defaults, f"embedded-{round_trip_ms}"
+    return Case(table, "librdkafka", "defaults", 1, "closed", settings, arguments, service, rounds=rounds)
