@@ -1,0 +1,124 @@
+//! What each stage of an event costs in the Rust half, without a broker and without Python: `cargo bench --bench stages`.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{criterion_group, criterion_main, BatchSize, Criterion};
+use rdkafka::config::ClientConfig;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use _core::email::{address, EmailEvent, EmailType, EventIds, Timestamp};
+use _core::kafka::delivery::{Acknowledgement, DeliveryReport};
+use _core::kafka::native::{Listener, Native};
+use _core::kafka::outcome::{Outcome, OutcomeQueue, Ticket};
+use _core::kafka::record::{Header, OwnedRecord, Record};
+
+const RECIPIENT: &str = "anna.berg+news@mail.example.org";
+const ID: &[u8] = b"017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+const HEADERS: &[Header<'static>] = &[
+    ("ce_specversion", b"1.0"),
+    ("ce_id", ID),
+    ("ce_type", b"verification"),
+    ("ce_source", b"kafka-email"),
+    ("content-type", b"application/json"),
+];
+/// Outcomes that the loop takes at once, and records between two looks at the delivery reports.
+const MANY: u32 = 1000;
+
+fn event() -> EmailEvent<'static> {
+    EmailEvent {
+        email_type: EmailType::Verification,
+        recipient: RECIPIENT,
+        username: "Anna Berg",
+        link: "https://shop.example.com/verify?token=abcdefghijklmnop0123456789",
+        timestamp: Timestamp::now(),
+    }
+}
+
+fn encode(event: &EmailEvent<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    let written: Result<(), ()> = event.write_json(out, |out| {
+        out.extend_from_slice(b"{}");
+        Ok(())
+    });
+    black_box(written).unwrap_or_default();
+}
+
+fn encoding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("event");
+    group.bench_function("validation of an address", |bencher| {
+        bencher.iter(|| address::is_certainly_valid(black_box(RECIPIENT)));
+    });
+    group.bench_function("encoding", |bencher| {
+        let (event, mut out) = (event(), Vec::new());
+        bencher.iter(|| encode(black_box(&event), &mut out));
+    });
+    group.bench_function("the time", |bencher| bencher.iter(Timestamp::now));
+    if let Ok(ids) = EventIds::new() {
+        group.bench_function("an id, as text", |bencher| bencher.iter(|| ids.next(Timestamp::now()).encode()));
+    }
+}
+
+fn queueing(criterion: &mut Criterion) {
+    let mut payload = Vec::new();
+    encode(&event(), &mut payload);
+    let record = Record { topic: "emails", key: RECIPIENT.as_bytes(), payload: &payload, headers: HEADERS };
+    let mut group = criterion.benchmark_group("queue");
+    group.bench_function("a copy for the backlog", |bencher| bencher.iter(|| OwnedRecord::from(black_box(&record))));
+    if let Ok(native) = Native::create(ClientConfig::new().set("bootstrap.servers", "127.0.0.1:1")) {
+        group.bench_function("librdkafka, with five headers", |bencher| {
+            bencher.iter_custom(|rounds| timed(&native, &record, rounds));
+        });
+        let bare = Record { headers: &[], ..record };
+        group.bench_function("librdkafka, without headers", |bencher| {
+            bencher.iter_custom(|rounds| timed(&native, &bare, rounds));
+        });
+    }
+}
+
+/// Time for so many records; taking them out of the queue again does not count.
+fn timed(native: &Native, record: &Record<'_>, rounds: u64) -> Duration {
+    let (mut left, mut elapsed) = (rounds, Duration::ZERO);
+    while left > 0 {
+        let some = left.min(u64::from(MANY));
+        let began = Instant::now();
+        for _ in 0..some {
+            black_box(native.produce(record, Ticket::new(0, 0))).unwrap_or_default();
+        }
+        elapsed += began.elapsed();
+        left -= some;
+        native.purge();
+        while native.outstanding() > 0 {
+            native.poll(Duration::from_millis(10), &mut Deaf);
+        }
+    }
+    elapsed
+}
+
+struct Deaf;
+
+impl Listener for Deaf {
+    fn delivered(&mut self, _: DeliveryReport) {}
+    fn batch_ended(&mut self, _: Duration) {}
+    fn failed(&mut self, _: Code, _: &str) {}
+    fn logged(&mut self, _: &str) {}
+    fn token_wanted(&mut self, _: &Native) {}
+}
+
+fn outcomes(criterion: &mut Criterion) {
+    let Ok(queue) = OutcomeQueue::new() else { return };
+    let stored = Acknowledgement { partition: 1, offset: 2, timestamp_ms: 3 };
+    criterion.bench_function("outcomes: 1000 appended, one ring, taken", |bencher| {
+        bencher.iter_batched_ref(
+            || (0..MANY).map(|slot| (slot, Outcome::Delivered(stored))).collect::<Vec<_>>(),
+            |batch| {
+                queue.append(batch, None);
+                queue.take(Vec::new())
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(stages, encoding, queueing, outcomes);
+criterion_main!(stages);
