@@ -17,7 +17,7 @@ use super::producer::Shared;
 
 /// Longest sleep of the thread, and the granularity of deadlines in the backlog.
 const NAP: Duration = Duration::from_millis(50);
-/// Sleep while events wait for those in flight: the shortest that librdkafka knows.
+/// Sleep while events may have to wait for those in flight: the shortest that librdkafka knows.
 const SHORT_NAP: Duration = Duration::from_millis(1);
 
 /// Tells the thread of one librdkafka client to end, once that client holds no message any more.
@@ -39,7 +39,9 @@ pub fn spawn(shared: &Arc<Shared>, native: Arc<Native>) -> io::Result<Retirement
             let mut reporter =
                 Reporter { shared: &shared, queue: None, batch: Vec::new(), delivered: 0, failed: 0, reported: 0 };
             while !retired.load(Ordering::Acquire) || native.outstanding() > 0 {
-                native.poll(if shared.backlog.is_empty() { NAP } else { SHORT_NAP }, &mut reporter);
+                // Who waits for space waits for a delivery report as well; at a closed gate patience ends by itself.
+                let is_patient = shared.gate.is_open() || shared.backlog.is_blocked();
+                native.poll(if is_patient { NAP } else { SHORT_NAP }, &mut reporter);
                 look_after_backlog(&shared);
             }
         })?
