@@ -23,6 +23,11 @@ def encode_key(key: str | bytes | None) -> bytes | None:
     raise TypeError(f"a key is str, bytes or None, not {type(key).__name__}")
 
 
+def is_tracing() -> bool:
+    """Tell whether the application may have an active trace: one that traces has imported OpenTelemetry."""
+    return "opentelemetry.trace" in sys.modules
+
+
 def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
     """Encode the caller's headers, and the active trace's if there is one (W3C Trace Context).
 
@@ -31,8 +36,7 @@ def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
         ValueError: A name is empty, holds NUL, or is one that the package sets itself.
     """
     encoded = {} if headers is None else dict(_encode_header(name, value) for name, value in headers.items())
-    # An application that traces has imported OpenTelemetry; one that does not pays a dictionary look-up.
-    if "opentelemetry.trace" in sys.modules:
+    if is_tracing():
         for name, value in _trace_headers().items():
             encoded.setdefault(name, value.encode())
     return list(encoded.items()) if encoded else None

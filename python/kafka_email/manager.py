@@ -52,6 +52,7 @@ class KafkaManager:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._config: KafkaConfig | None = None
+        self._email_topic: str | None = None
         # What publishers publish with; None before the start and after the stop.
         self._producer: _core.Producer | None = None
         self._opening: _core.Producer | None = None
@@ -64,6 +65,11 @@ class KafkaManager:
     def config(self) -> KafkaConfig:
         """The configuration in use: the one given to ``start()``, or the default instance ``kafka_config``."""
         return self._config or self._default_config()
+
+    @property
+    def email_topic(self) -> str:
+        """Name of the topic of the e-mail events, by the configuration in use."""
+        return self._email_topic or topic_name(self.config.email_topic)
 
     @staticmethod
     def _default_config() -> KafkaConfig:
@@ -141,6 +147,7 @@ class KafkaManager:
                 return  # another caller was first, or stop() was called meanwhile
             self._opening = None
             self._producer, self._config, self._was_stopped = producer, config, False
+            self._email_topic = topic_name(config.email_topic)
             if config.sasl_oauth_token_provider is not None:
                 self._tokens = TokenRefresher(producer, config.sasl_oauth_token_provider)
         state = "connected" if producer.is_connected else "connecting in the background"

@@ -33,7 +33,7 @@ class BasePublisher:
     @property
     def topic(self) -> str:
         """Name of the topic."""
-        return self._topic or topic_name(self.manager.config.email_topic)
+        return self._topic or self.manager.email_topic
 
     @topic.setter
     def topic(self, topic: KafkaTopics | str) -> None:

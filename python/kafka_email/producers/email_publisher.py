@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka_email._core import Batch, RecordMetadata
-from kafka_email._encoding import Headers, encode_headers, encode_key
+from kafka_email._encoding import Headers, encode_headers, encode_key, is_tracing
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
@@ -135,9 +135,11 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None,
         headers: Headers | None,
     ) -> Awaitable[RecordMetadata]:
-        manager, topic = self.manager, self.topic
+        manager = self.manager
         if getattr(manager.send_event, "__func__", None) is _send_event:
-            producer, own_headers = manager.native_producer(), encode_headers(headers)
+            producer = manager.native_producer()
+            own_headers = encode_headers(headers) if headers is not None or is_tracing() else None
+            topic = self._topic or manager.email_topic
             promise = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
             if promise is not None:
                 return promise
