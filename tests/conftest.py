@@ -1,6 +1,7 @@
 """Fixtures that give tests a real Kafka."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +16,12 @@ from support.missing import MissingError
 
 BOOTSTRAP_SERVERS = "KAFKA_TEST_BOOTSTRAP_SERVERS"
 """Environment variable naming a Kafka that runs already, for the `kafka` fixture to use in place of its own."""
+
+
+def pytest_configure() -> None:
+    """Hands SIGINT on to the processes that tests start, also where a shell in the background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
