@@ -1,4 +1,4 @@
-//! One mailbox for each event loop: the futures that wait there, and the settling of many of them at one wake-up.
+//! One mailbox for each event loop: who waits there, and the settling of many of them at one wake-up.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -52,6 +52,8 @@ pub enum Target {
     Alone(Py<Promise>),
     /// The results of a batch, at this index.
     Part(Arc<Results>, usize),
+    /// Nobody any more: the deadline was the answer.
+    Nobody,
 }
 
 impl Target {
@@ -60,6 +62,7 @@ impl Target {
         match self {
             Self::Alone(promise) => Promise::keep(promise.bind(py), result),
             Self::Part(results, index) => results.put(*index, result),
+            Self::Nobody => Ok(()),
         }
     }
 
@@ -67,20 +70,15 @@ impl Target {
         match self {
             Self::Alone(promise) => Promise::fail(promise.bind(exception.py()), exception.cast_into()?),
             Self::Part(results, index) => results.put(*index, exception),
+            Self::Nobody => Ok(()),
         }
     }
 
-    fn promise(&self) -> &Py<Promise> {
+    fn promise(&self) -> Option<&Py<Promise>> {
         match self {
-            Self::Alone(promise) => promise,
-            Self::Part(results, _) => results.promise(),
-        }
-    }
-
-    fn clone_ref(&self, py: Python<'_>) -> Self {
-        match self {
-            Self::Alone(promise) => Self::Alone(promise.clone_ref(py)),
-            Self::Part(results, index) => Self::Part(Arc::clone(results), *index),
+            Self::Alone(promise) => Some(promise),
+            Self::Part(results, _) => Some(results.promise()),
+            Self::Nobody => None,
         }
     }
 }
@@ -171,7 +169,9 @@ impl Mailbox {
     fn abandon(&self) {
         let waiters = mem::take(&mut *self.waiters.lock());
         for (_, waiter) in waiters {
-            waiter.target.promise().get().forget_waiters();
+            if let Some(promise) = waiter.target.promise() {
+                promise.get().forget_waiters();
+            }
         }
     }
 
@@ -256,12 +256,12 @@ impl Mailbox {
 
     /// Tells the waiter, whose slot stays taken because the last word is still to come.
     fn settle_overdue(&self, py: Python<'_>, slot: u32, failure: &Failure) -> PyResult<()> {
-        let overdue = {
-            let mut waiters = self.waiters.lock();
-            let Some(waiter) = waiters.get_mut(slot as usize) else { return Ok(()) };
-            (waiter.target.clone_ref(py), waiter.event.take())
+        let told = Waiter { target: Target::Nobody, event: None };
+        let overdue = match self.waiters.lock().get_mut(slot as usize) {
+            Some(waiter) => mem::replace(waiter, told),
+            None => return Ok(()),
         };
-        self.fail(py, &overdue.0, overdue.1.as_ref(), failure)
+        self.fail(py, &overdue.target, overdue.event.as_ref(), failure)
     }
 
     fn fail(&self, py: Python<'_>, target: &Target, event: Option<&Event>, failure: &Failure) -> PyResult<()> {

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kafka_email import BasePublisher, EmailPublisher, KafkaTimeoutError, QueueFullError, kafka_manager
+from kafka_email import BasePublisher, EmailPublisher, KafkaTimeoutError, QueueFullError, RecordMetadata, kafka_manager
 from support.embedded import ADDRESS, TOPIC, publish, publishes, started, ticking, usernames
 
 
@@ -111,3 +111,21 @@ async def test_many_fit_through_a_queue_smaller_than_they_are(size: int) -> None
         results = await EmailPublisher().publish_many(events)
         assert [result.offset for result in results] == list(range(30))
         assert usernames(broker) == [str(number) for number in range(30)]
+
+
+async def test_each_of_many_has_one_result_also_when_the_deadline_comes_before_the_last_word() -> None:
+    options = {"message.timeout.ms": "60000", "request.timeout.ms": "60000"}
+    events = [{"email_type": "welcome", "recipient": ADDRESS, "username": str(number)} for number in range(3)]
+    publisher = EmailPublisher()
+    async with started(queue_max_messages=1, request_timeout_ms=1000, producer_options=options) as broker:
+        await publish("before")
+        broker.round_trip_ms = 700
+        stored, overdue, unqueued = await publisher.publish_many(events)
+        assert isinstance(stored, RecordMetadata)
+        assert isinstance(overdue, KafkaTimeoutError)
+        assert overdue.maybe_delivered
+        assert isinstance(unqueued, QueueFullError)
+        broker.round_trip_ms = 0
+        await asyncio.sleep(1)  # the last word on the second comes, and nobody waits for it
+        assert all(isinstance(result, RecordMetadata) for result in await publisher.publish_many(events))
+        assert usernames(broker) == ["before", "0", "1", "0", "1", "2"]
