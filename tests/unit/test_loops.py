@@ -107,6 +107,7 @@ def test_another_loop_does_not_notice_the_end_of_the_first(broker: EmbeddedBroke
 
 def test_debug_mode_finds_nothing(broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
+        asyncio.get_running_loop().slow_callback_duration = 5  # making tasks is slow in debug mode: that is no finding
         await kafka_manager.start(config_for(broker))
         await asyncio.gather(*publishes(100))
         await kafka_manager.stop()
