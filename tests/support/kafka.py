@@ -109,18 +109,6 @@ class KafkaCluster(Kafka):
         for node in self.nodes:
             node.resume()
 
-    def heal(self) -> None:
-        """Brings back what is frozen or down, and waits until every partition has all its replicas again."""
-        for node in self.nodes:
-            if node.is_running:
-                node.resume()
-        self.start()
-        topics.wait_until_replicated(self.bootstrap_servers)
-
-    def leader(self, topic: str, partition: int = 0) -> KafkaNode:
-        """The node that leads a partition."""
-        return self.nodes[topics.leaders(self.bootstrap_servers, topic)[partition] - 1]
-
     def close(self) -> None:
         """Ends all nodes and removes their data."""
         self.kill()
