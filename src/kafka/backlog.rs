@@ -150,6 +150,8 @@ impl Backlog {
 
     /// Takes events out of the line; returns those of them that were waiting.
     pub fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
+        // Who is tried in vain by another thread is back in the line afterwards.
+        let _alone = self.draining.lock();
         let mut line = self.line.lock();
         let mut withdrawn = Vec::new();
         line.waiting.retain(|waiting| {

@@ -132,19 +132,20 @@ impl Producer {
         if shared.is_closing.load(Ordering::Acquire) {
             return Err(closed());
         }
-        let mut is_full = shared.is_full();
+        let mut is_refused = false;
         if shared.backlog.is_empty() && shared.gate.is_open() {
             match shared.produce(record, ticket) {
                 Ok(()) => {
                     shared.statistics.accept();
                     return Ok(Accepted::Queued);
                 }
-                Err(Code::QueueFull) => is_full = true,
+                Err(Code::QueueFull) => is_refused = true,
                 Err(code) => return Err(shared.refusal(code, record)),
             }
         } else if record.wire_size() > shared.limits.event_bytes {
             return Err(shared.refusal(Code::MessageSizeTooLarge, record));
         }
+        let is_full = is_refused || shared.is_full();
         shared.statistics.accept();
         shared.backlog.push(record, ticket, Instant::now());
         if !is_full && (shared.gate.is_open() || shared.backlog.len() >= gate::MANY) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -95,7 +95,8 @@ impl Batch {
         Self::default()
     }
 
-    fn __len__(&self) -> usize {
+    /// How many events it holds.
+    pub fn __len__(&self) -> usize {
         self.entries.len()
     }
 
@@ -117,9 +118,11 @@ impl Batch {
     }
 
     /// Adds an event that Pydantic has decided about.
-    fn add(&mut self, key: Option<&[u8]>, value: &[u8], email_type: &str) {
-        let email_type = EmailType::from_name(email_type).unwrap_or(EmailType::Notification);
+    fn add(&mut self, key: Option<&[u8]>, value: &[u8], email_type: &str) -> PyResult<()> {
+        let email_type =
+            EmailType::from_name(email_type).ok_or_else(|| PyValueError::new_err("no such type of e-mail"))?;
         self.append(key.unwrap_or_default(), value, email_type);
+        Ok(())
     }
 }
 

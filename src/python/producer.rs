@@ -38,14 +38,20 @@ impl Producer {
         self.native.get().ok_or_else(|| exceptions::inherited(py))
     }
 
+    /// The producer, and the mailbox of the running loop, which hears from it.
+    fn join(&self, py: Python<'_>) -> PyResult<(&kafka::Producer, Py<Mailbox>)> {
+        let producer = self.native(py)?;
+        let mailbox = Mailbox::of_running_loop(py)?;
+        producer.attach(mailbox.get().queue());
+        Ok((producer, mailbox))
+    }
+
     fn ask<'py>(
         &self,
         py: Python<'py>,
         question: impl FnOnce(&kafka::Producer, Ticket),
     ) -> PyResult<Bound<'py, Promise>> {
-        let producer = self.native(py)?;
-        let mailbox = Mailbox::of_running_loop(py)?;
-        producer.attach(mailbox.get().queue());
+        let (producer, mailbox) = self.join(py)?;
         let (promise, ticket) = Mailbox::wait(mailbox.bind(py), None)?;
         question(producer, ticket);
         Ok(promise)
@@ -58,9 +64,7 @@ impl Producer {
         kind: &Bound<'py, PyString>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (py, this) = (slf.py(), slf.get());
-        let producer = this.native(py)?;
-        let mailbox = Mailbox::of_running_loop(py)?;
-        producer.attach(mailbox.get().queue());
+        let (producer, mailbox) = this.join(py)?;
         let id = this.ids.next(Timestamp::now());
         let event = Event { id, topic: topic.clone().unbind(), kind: kind.clone().unbind() };
         let (promise, ticket) = Mailbox::wait(mailbox.bind(py), Some(event))?;
@@ -178,11 +182,9 @@ impl Producer {
         headers: Option<OwnHeaders>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (py, this, batch) = (slf.py(), slf.get(), batch.borrow());
-        let producer = this.native(py)?;
-        let mailbox = Mailbox::of_running_loop(py)?;
-        producer.attach(mailbox.get().queue());
+        let (producer, mailbox) = this.join(py)?;
         let promise = Bound::new(py, Promise::new(mailbox.clone_ref(py)))?;
-        let count = count.min(batch.from(first).count());
+        let count = count.min(batch.__len__().saturating_sub(first));
         let results = Results::new(promise.clone().unbind(), count);
         let mut waiting = HashSet::new();
         for (index, encoded) in batch.from(first).take(count).enumerate() {
