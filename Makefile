@@ -56,7 +56,7 @@ demo: build ## run examples/demo.py (SERVE=1 leaves its web application running)
 	@SERVE=$(SERVE) $(BIN)/python examples/demo.py
 
 .PHONY: bench
-bench: build ## the benchmark, 45 minutes: writes docs/performance.md (ARGS='--only latency' for some)
+bench: build ## the benchmark, an hour: writes docs/performance.md (ARGS='--only latency' for some)
 	$(step) 'benchmark'
 	@$(BIN)/python -m benches $(ARGS)
 
