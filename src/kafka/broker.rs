@@ -108,12 +108,25 @@ impl EmbeddedBroker {
         Ok(())
     }
 
-    /// Takes the brokers down, or up again.
+    /// Makes a broker the leader of a partition.
     ///
     /// # Errors
-    /// When the broker is stopped.
-    pub fn set_down(&self, down: bool) -> Result<(), BrokerError> {
-        self.each_broker(move |cluster, id| if down { cluster.broker_down(id) } else { cluster.broker_up(id) })
+    /// When there is no such partition or broker, or the broker is stopped.
+    pub fn set_leader(&self, topic: String, partition: i32, broker: i32) -> Result<(), BrokerError> {
+        self.run(move |cluster| cluster.partition_leader(&topic, partition, Some(broker)))??;
+        Ok(())
+    }
+
+    /// Takes a broker, or all of them, down or up again.
+    ///
+    /// # Errors
+    /// When there is no such broker, or the broker is stopped.
+    pub fn set_down(&self, broker: Option<i32>, down: bool) -> Result<(), BrokerError> {
+        let set = move |cluster: &Cluster, id| if down { cluster.broker_down(id) } else { cluster.broker_up(id) };
+        match broker {
+            Some(id) => Ok(self.run(move |cluster| set(cluster, id))??),
+            None => self.each_broker(set),
+        }
     }
 
     /// Delays each answer.

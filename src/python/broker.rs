@@ -42,9 +42,15 @@ impl EmbeddedBroker {
         Ok(py.detach(|| broker.create_topic(topic, partitions))?)
     }
 
-    fn set_down(&self, py: Python<'_>, down: bool) -> PyResult<()> {
-        let broker = self.running()?;
-        Ok(py.detach(|| broker.set_down(down))?)
+    fn set_leader(&self, py: Python<'_>, topic: String, partition: i32, broker: i32) -> PyResult<()> {
+        let cluster = self.running()?;
+        Ok(py.detach(|| cluster.set_leader(topic, partition, broker))?)
+    }
+
+    #[pyo3(signature = (broker, down))]
+    fn set_down(&self, py: Python<'_>, broker: Option<i32>, down: bool) -> PyResult<()> {
+        let cluster = self.running()?;
+        Ok(py.detach(|| cluster.set_down(broker, down))?)
     }
 
     fn set_round_trip(&self, py: Python<'_>, delay: Duration) -> PyResult<()> {

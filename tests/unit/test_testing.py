@@ -77,6 +77,35 @@ async def test_answers_can_be_delayed() -> None:
         assert broker.round_trip_ms == 250
 
 
+async def test_records_can_be_waited_for() -> None:
+    async with started() as broker:
+        broker.round_trip_ms = 300
+        publishing = asyncio.create_task(publish())
+        (record,) = await asyncio.to_thread(broker.wait_for, 1)
+        assert (await publishing).offset == record.offset
+        with pytest.raises(TimeoutError, match=r"'email-events' holds 1 records after 0.5 s, not 2"):
+            broker.wait_for(2, timeout=0.5)
+        assert broker.wait_for(0, "nothing-yet") == []
+
+
+async def test_one_broker_of_several_can_be_down() -> None:
+    with EmbeddedBroker(brokers=2) as broker:
+        broker.create_topic(TOPIC, 1)
+        broker.set_leader(TOPIC, 0, 2)
+        await kafka_manager.start(config_for(broker, request_timeout_ms=2000))
+        try:
+            await publish()
+            broker.broker_down(2)
+            with pytest.raises(KafkaTimeoutError):
+                await publish()
+            broker.set_leader(TOPIC, 0, 1)
+            await publish()
+        finally:
+            await kafka_manager.stop(0.1)
+        with pytest.raises(RuntimeError, match="refused"):
+            broker.broker_down(3)
+
+
 def test_errors_have_names() -> None:
     with EmbeddedBroker() as broker:
         with pytest.raises(ValueError, match="NO_SUCH_ERROR"):

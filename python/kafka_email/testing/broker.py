@@ -1,11 +1,10 @@
-"""Testing an application without Kafka: a broker inside the process, or no broker at all."""
+"""A Kafka inside the process."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 from kafka_email import _core
 from kafka_email.manager import kafka_manager
 
-__all__ = ["CapturedEvent", "CapturedEvents", "EmbeddedBroker", "StoredRecord", "capture_events"]
+__all__ = ["EmbeddedBroker", "StoredRecord"]
+
+_PAUSE_S = 0.02
 
 _ERROR_CODES = {
     "CORRUPT_MESSAGE": 2,
@@ -135,18 +136,57 @@ class EmbeddedBroker:
         """Create a topic. Without it, the first publish creates it with 4 partitions."""
         self._running.create_topic(str(topic), partitions)
 
-    def records(self, topic: str) -> list[StoredRecord]:
-        """Return what the topic holds, ordered by partition and offset. Blocks for some milliseconds."""
-        name = str(topic)
-        return [_stored(name, *row) for row in self._running.records(name)]
+    def records(self, topic: str | None = None) -> list[StoredRecord]:
+        """Return what a topic holds, ordered by partition and offset. Blocks for some milliseconds.
 
-    def broker_down(self) -> None:
-        """Close all connections and refuse new ones."""
-        self._running.set_down(True)
+        Args:
+            topic: Topic name; that of the e-mail events when None.
+        """
+        name = kafka_manager.email_topic if topic is None else str(topic)
+        return [decoded(name, *row) for row in self._running.records(name)]
 
-    def broker_up(self) -> None:
-        """Accept connections again; the records are still there."""
-        self._running.set_down(False)
+    def wait_for(self, n: int, topic: str | None = None, timeout: float = 10.0) -> list[StoredRecord]:
+        """Wait until a topic holds at least ``n`` records, and return all it holds.
+
+        Blocks; in a coroutine: ``await asyncio.to_thread(broker.wait_for, n)``.
+
+        Args:
+            n: How many records.
+            topic: Topic name; that of the e-mail events when None.
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: There were fewer within ``timeout``.
+        """
+        deadline = time.monotonic() + timeout
+        while len(records := self.records(topic)) < n:
+            if time.monotonic() >= deadline:
+                name = kafka_manager.email_topic if topic is None else topic
+                raise TimeoutError(f"topic {str(name)!r} holds {len(records)} records after {timeout} s, not {n}")
+            time.sleep(_PAUSE_S)
+        return records
+
+    def set_leader(self, topic: str, partition: int, broker: int) -> None:
+        """Make a broker the leader of a partition.
+
+        Args:
+            topic: Name of a topic that exists.
+            partition: Partition, from 0.
+            broker: Number of the broker, from 1.
+        """
+        self._running.set_leader(str(topic), partition, broker)
+
+    def broker_down(self, broker: int | None = None) -> None:
+        """Close all connections and refuse new ones.
+
+        Args:
+            broker: Number of the broker, from 1; all of them when None.
+        """
+        self._running.set_down(broker, True)
+
+    def broker_up(self, broker: int | None = None) -> None:
+        """Accept connections again; the records are still there. Argument as for :meth:`broker_down`."""
+        self._running.set_down(broker, False)
 
     def fail_next(self, code: str | int, n: int = 1) -> None:
         """Answer the next ``n`` Produce requests with an error.
@@ -172,7 +212,7 @@ class EmbeddedBroker:
         return self._cluster
 
 
-def _stored(
+def decoded(
     topic: str,
     partition: int,
     offset: int,
@@ -181,10 +221,11 @@ def _stored(
     value: bytes | None,
     headers: list[tuple[str, bytes]],
 ) -> StoredRecord:
+    """Make text of what is text, and objects of what is JSON."""
     raw_value = value or b""
-    decoded = {name: header.decode(errors="replace") for name, header in headers}
+    texts = {name: header.decode(errors="replace") for name, header in headers}
     text = None if key is None else key.decode(errors="replace")
-    return StoredRecord(topic, partition, offset, timestamp_ms, text, _decode(raw_value), raw_value, decoded)
+    return StoredRecord(topic, partition, offset, timestamp_ms, text, _decode(raw_value), raw_value, texts)
 
 
 def _decode(value: bytes) -> Any:
@@ -192,98 +233,3 @@ def _decode(value: bytes) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-@dataclass(frozen=True)
-class CapturedEvent:
-    """An event that would have been published.
-
-    Attributes:
-        topic: Topic name.
-        key: Key as text, None when there is none.
-        value: Value, decoded from JSON.
-        raw_value: Value as it would have gone over the wire.
-        event_type: ``verification`` and so on; the type of another publisher's event.
-        headers: The caller's headers, as text, by name.
-    """
-
-    topic: str
-    key: str | None
-    value: Any
-    raw_value: bytes
-    event_type: str
-    headers: dict[str, str]
-
-
-class CapturedEvents:
-    """What was published while events are captured; stands in for the native producer."""
-
-    is_connected = True
-    is_inherited = False
-    outstanding = 0
-
-    def __init__(self) -> None:
-        self.events: list[CapturedEvent] = []
-        """The events, in the order of publishing."""
-        self._error: BaseException | None = None
-
-    def clear(self) -> None:
-        """Forget the events, and what to fail with."""
-        self.events.clear()
-        self._error = None
-
-    def fail_with(self, error: BaseException | None) -> None:
-        """Let every further publish raise ``error``; None ends it."""
-        self._error = error
-
-    def publish_email(self, *_: object) -> None:
-        """Leave every event to Pydantic."""
-
-    def publish(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes,
-        event_type: str,
-        headers: list[tuple[str, bytes]] | None,
-    ) -> asyncio.Future[_core.RecordMetadata]:
-        """Record an event instead of sending it."""
-        future: asyncio.Future[_core.RecordMetadata] = asyncio.get_running_loop().create_future()
-        if self._error is not None:
-            future.set_exception(self._error)
-            return future
-        stored = _stored(topic, 0, len(self.events), 0, key or None, value, headers or [])
-        self.events.append(CapturedEvent(topic, stored.key, stored.value, value, event_type, stored.headers))
-        future.set_result(_core.RecordMetadata(topic, 0, stored.offset, 0, f"captured-{stored.offset}"))
-        return future
-
-    def publish_batch(
-        self,
-        topic: str,
-        batch: _core.Batch,
-        first: int,
-        count: int,
-        headers: list[tuple[str, bytes]] | None,
-    ) -> asyncio.Future[list[_core.RecordMetadata | BaseException]]:
-        """Record some events of a batch instead of sending them."""
-        events = [batch[index] for index in range(first, min(first + count, len(batch)))]
-        published = (self.publish(topic, *event, headers) for event in events)
-        return asyncio.gather(*published, return_exceptions=True)
-
-    async def health(self, _: timedelta) -> tuple[bool, int, float, int, int, None]:
-        """Report perfect health."""
-        return (True, 1, 0.0, 0, 0, None)
-
-    async def stop(self, _: timedelta) -> tuple[int, int, float]:
-        """Have nothing to flush."""
-        return (0, 0, 0.0)
-
-
-@contextmanager
-def capture_events() -> Iterator[CapturedEvents]:
-    """Validate and record what is published, and send nothing; no ``start()`` is needed.
-
-    A ``start()`` inside does nothing, and neither does the end of the block to a producer that was running before.
-    """
-    with kafka_manager.replaced_by(CapturedEvents()) as captured:
-        yield captured

@@ -1,0 +1,80 @@
+"""Fixtures for the tests of applications; pytest finds them by the package's entry point.
+
+They are plain synchronous fixtures, so they serve tests of pytest-asyncio, of anyio, and without either. Processes of
+pytest-xdist have a broker each, on a free port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from kafka_email.manager import kafka_manager
+from kafka_email.testing import CapturedEvents, EmbeddedBroker, capture_events
+
+_no_broker = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def kafka_broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
+    """Run an embedded broker for one test, and lead the configuration to it.
+
+    Meanwhile ``kafka_config`` and the environment variable ``KAFKA_BOOTSTRAP_SERVERS`` name it, so that the
+    application's own ``kafka_manager.start()`` connects to it. A manager that is still started at the end is stopped.
+    """
+    with _broker_in_use(request.config) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def session_kafka_broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
+    """Run an embedded broker for all tests of the session; otherwise as ``kafka_broker``."""
+    with _broker_in_use(request.config) as broker:
+        yield broker
+
+
+@pytest.fixture
+def captured_emails() -> Iterator[CapturedEvents]:
+    """Record what one test publishes, as in a ``capture_events()`` block."""
+    with capture_events() as captured:
+        yield captured
+
+
+@pytest.fixture(scope="session")
+def session_captured_emails() -> Iterator[CapturedEvents]:
+    """Record what all tests of the session publish; ``clear()`` forgets it."""
+    with capture_events() as captured:
+        yield captured
+
+
+@contextmanager
+def _broker_in_use(config: pytest.Config) -> Iterator[EmbeddedBroker]:
+    from kafka_email.config import kafka_config
+
+    with _started(config) as broker, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+        patch.setattr(kafka_config, "bootstrap_servers", broker.bootstrap_servers.split(","))
+        yield broker
+        _stop_manager()
+
+
+def _started(config: pytest.Config) -> EmbeddedBroker:
+    if config.stash.get(_no_broker, False):
+        reason = "the reason stands at the first test that needed it"
+    else:
+        try:
+            return EmbeddedBroker().start()
+        except (OSError, RuntimeError) as error:
+            reason = str(error)
+    config.stash[_no_broker] = True
+    pytest.fail(f"the embedded broker did not start: {reason}", pytrace=False)
+
+
+def _stop_manager() -> None:
+    # In a thread, because here the test's own event loop may be the current one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, kafka_manager.stop(0.1)).result()
