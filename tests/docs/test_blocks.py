@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 from blocks import DOCUMENTS, ROOT, Block, blocks
+from fastapi.routing import APIRoute
 
 from kafka_email import EmailEventPayload, KafkaConfig
 from kafka_email.testing import EmbeddedBroker
 
-TESTED = {"python", "bash", "json", "dotenv"}
+TESTED = {"python", "bash", "json", "dotenv", "yaml"}
 WITH_PYTHON = [document for document in DOCUMENTS if blocks(document, "python")]
 TESTS = [block for document in DOCUMENTS for block in blocks(document, "python") if "def test_" in block.code]
 
@@ -109,3 +110,12 @@ async def test_the_event_of_the_readme_is_what_its_block_publishes() -> None:
     assert record.value | {"timestamp": ""} == shown | {"timestamp": ""}
     assert record.key == shown["recipient"]
     assert set(record.headers) == {"ce_id", "ce_type", "ce_source", "ce_specversion", "content-type"}
+
+
+@pytest.mark.parametrize("block", of_language("yaml"))
+def test_probes_name_routes_that_exist(block: Block) -> None:
+    from kafka_email.fastapi import health_router
+
+    paths = set(re.findall(r"path: (\S+),", block.code))
+    assert paths
+    assert paths == {route.path for route in health_router.routes if isinstance(route, APIRoute)}

@@ -1,0 +1,112 @@
+"""FastAPI: a lifespan, a dependency, health routes and responses to errors. Needs the extra ``fastapi``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+from kafka_email.exceptions import KafkaError
+from kafka_email.manager import kafka_manager
+from kafka_email.producers.email_publisher import EmailPublisher
+
+try:
+    from fastapi import APIRouter, Depends, FastAPI, Request, Response, status
+    from fastapi.responses import JSONResponse
+except ImportError as missing:
+    raise ImportError("kafka_email.fastapi needs FastAPI: pip install 'kafka-email[fastapi]'") from missing
+
+from pydantic import BeforeValidator
+
+if TYPE_CHECKING:
+    from kafka_email.config import KafkaConfig
+
+__all__ = ["EmailPublisherDep", "add_exception_handlers", "email_publisher", "health_router", "kafka_lifespan"]
+
+_running: list[FastAPI] = []
+
+
+@asynccontextmanager
+async def kafka_lifespan(app: FastAPI, config: KafkaConfig | None = None) -> AsyncIterator[None]:
+    """Start the manager with the application and stop it, flushing, with the last application that uses it.
+
+    As it is, ``FastAPI(lifespan=kafka_lifespan)``, or inside a lifespan of one's own,
+    ``async with kafka_lifespan(app):``.
+
+    Args:
+        app: The application.
+        config: The configuration; ``kafka_config`` when None.
+
+    Raises:
+        RuntimeError: This application has it already.
+        KafkaError: As :meth:`kafka_email.KafkaManager.start`.
+    """
+    if any(other is app for other in _running):
+        raise RuntimeError("this application is inside a kafka_lifespan already: take one of the two out")
+    _running.append(app)
+    try:
+        await kafka_manager.start(config)
+        yield
+    finally:
+        _running.remove(app)
+        if not _running:
+            await kafka_manager.stop()
+
+
+def email_publisher() -> EmailPublisher:
+    """Make a publisher; what tests replace: ``app.dependency_overrides[email_publisher] = …``."""
+    return EmailPublisher()
+
+
+EmailPublisherDep = Annotated[EmailPublisher, Depends(email_publisher)]
+"""Annotation of a parameter that is to be a publisher."""
+
+health_router = APIRouter(tags=["health"])
+"""``/livez`` and ``/readyz``, as Kubernetes names them; `include_router` takes a prefix."""
+
+# `?verbose` alone, as Kubernetes has it, counts as true.
+_Verbose = Annotated[bool, BeforeValidator(lambda given: given == "" or given)]
+
+
+@health_router.get("/livez")
+async def livez() -> dict[str, str]:
+    """Say that the process answers. A restart would not bring Kafka back, so Kafka does not matter here."""
+    return {"status": "ok"}
+
+
+@health_router.get("/readyz", responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"description": "Kafka is out of reach"}})
+async def readyz(response: Response, verbose: _Verbose = False) -> dict[str, Any]:
+    """Say whether events can be published, 200 or 503, without asking Kafka; ``?verbose`` asks, and gives details.
+
+    The details name the brokers; they hold no secret.
+    """
+    is_ready = kafka_manager.is_connected
+    if not is_ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    body: dict[str, Any] = {"status": "ok" if is_ready else "unavailable"}
+    if verbose:
+        body["checks"] = {"kafka": (await kafka_manager.health()).as_dict()}
+    return body
+
+
+def add_exception_handlers(app: FastAPI, *, retry_after_s: int = 5) -> None:
+    """Answer with 503 and ``Retry-After`` where trying again may help; other errors stay what they are, a 500.
+
+    The body names the error's code, and tells in ``maybe_delivered`` whether the event may be stored all the same.
+
+    Args:
+        app: The application.
+        retry_after_s: Seconds after which a client may try again.
+    """
+
+    async def unavailable(_: Request, error: Exception) -> Response:
+        if not isinstance(error, KafkaError) or not error.retriable:
+            raise error
+        body = {"detail": "the e-mail could not be requested", "code": error.code}
+        return JSONResponse(
+            body | {"maybe_delivered": error.maybe_delivered},
+            status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": str(retry_after_s)},
+        )
+
+    app.add_exception_handler(KafkaError, unavailable)
