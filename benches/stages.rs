@@ -99,9 +99,10 @@ struct Deaf;
 
 impl Listener for Deaf {
     fn delivered(&mut self, _: DeliveryReport) {}
-    fn batch_ended(&mut self, _: Duration) {}
+    fn batch_ended(&mut self) {}
     fn failed(&mut self, _: Code, _: &str) {}
     fn logged(&mut self, _: &str) {}
+    fn statistics_told(&mut self, _: &str) {}
     fn token_wanted(&mut self, _: &Native) {}
 }
 

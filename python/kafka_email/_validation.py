@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from kafka_email._core import Batch
+from kafka_email._core import Batch, count_invalid
 from kafka_email._encoding import encode_key
 from kafka_email.schemas.email_events import EmailEventPayload
 
@@ -50,7 +50,11 @@ def email_payload(
         pydantic.ValidationError: The event is not valid.
     """
     fields = {"email_type": email_type, "recipient": email, "username": username, "link": link}
-    return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
+    try:
+        return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
+    except ValidationError:
+        count_invalid()
+        raise
 
 
 def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) -> None:
@@ -74,4 +78,5 @@ def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
     Raises:
         pydantic.ValidationError: Always, as at least one of them is not.
     """
+    count_invalid()
     _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])

@@ -1,5 +1,7 @@
 //! Delivery reports: from librdkafka's answer about a message to the [`Outcome`] that the loop gets.
 
+use std::time::Duration;
+
 use super::error::Failure;
 use super::outcome::{Outcome, Ticket};
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -28,12 +30,21 @@ pub struct DeliveryReport {
     pub topic: Option<String>,
     /// Whether it may be stored although it failed.
     pub maybe_delivered: bool,
+    /// How long librdkafka had it.
+    pub latency: Duration,
+    /// Bytes of key and value.
+    pub bytes: usize,
 }
 
 impl DeliveryReport {
     /// Whether the event is stored.
     pub fn is_delivered(&self) -> bool {
         self.code == Code::NoError
+    }
+
+    /// Whether it was sent to a broker, as far as its end tells.
+    pub fn was_sent(&self) -> bool {
+        self.maybe_delivered || !matches!(self.code, Code::MessageTimedOut | Code::PurgeQueue | Code::UnknownTopic)
     }
 
     /// The outcome for the one who waits; `explain` makes a failure of librdkafka's code and the topic.

@@ -32,6 +32,23 @@ pub enum Class {
     Other,
 }
 
+impl Class {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Connection,
+        Self::Timeout,
+        Self::QueueFull,
+        Self::MessageTooLarge,
+        Self::UnknownTopic,
+        Self::Authorization,
+        Self::Authentication,
+        Self::Configuration,
+        Self::Closed,
+        Self::Fatal,
+        Self::Other,
+    ];
+}
+
 /// A failure on its way to the caller.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]

@@ -16,7 +16,7 @@ const FEW: usize = 4;
 pub const MANY: usize = 128;
 /// Shortest and longest wait for a wave in flight, whatever the round trip: a partition may be without a leader, and
 /// events for the others shall not wait for it.
-const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(20);
+const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(40);
 
 /// Counts what is in flight and keeps the time of a round trip.
 pub struct Gate {
@@ -101,13 +101,15 @@ impl Gate {
         self.turn_lasts().is_some_and(|lasts| lasts > self.round_trip() / 4)
     }
 
-    /// How long an event waits for those in flight.
+    /// How long an event waits for those in flight: until they should be acknowledged, and a little longer. Less would
+    /// send two halves of a wave in turns, each for a round trip of its own.
     pub fn patience(&self) -> Duration {
-        (self.round_trip() / 2).clamp(*PATIENCE.start(), *PATIENCE.end())
+        (self.round_trip() * 5 / 4).clamp(*PATIENCE.start(), *PATIENCE.end())
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+/// Whole microseconds.
+pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -166,10 +168,11 @@ mod tests {
 
     #[test]
     fn patience_follows_the_round_trip_within_limits() {
-        let gate = gate_with(200);
+        let gate = gate_with(300);
+        (0..100).for_each(|_| gate.leave(1, Duration::ZERO));
         assert_eq!(gate.patience(), *PATIENCE.start());
         (0..100).for_each(|_| gate.leave(1, Duration::from_millis(10)));
-        assert!((4..=5).contains(&gate.patience().as_millis()));
+        assert!((12..=13).contains(&gate.patience().as_millis()));
         (0..100).for_each(|_| gate.leave(1, Duration::from_secs(1)));
         assert_eq!(gate.patience(), *PATIENCE.end());
     }

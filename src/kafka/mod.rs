@@ -6,16 +6,20 @@
 
 pub mod backlog;
 pub mod broker;
+pub mod brokers;
 mod closing;
 pub mod delivery;
 pub mod error;
 pub mod gate;
 pub mod health;
+pub mod histogram;
+pub mod metrics;
 pub mod native;
 pub mod notice;
 pub mod outcome;
 mod polling;
 pub mod producer;
+mod progress;
 pub mod record;
 pub mod settings;
 pub mod statistics;

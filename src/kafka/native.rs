@@ -24,12 +24,14 @@ use super::record::Record;
 pub trait Listener {
     /// The last word on a message.
     fn delivered(&mut self, report: DeliveryReport);
-    /// No more delivery reports in this batch; how long librdkafka had the last message.
-    fn batch_ended(&mut self, latency: Duration);
+    /// No more delivery reports in this batch.
+    fn batch_ended(&mut self);
     /// Something is wrong with a broker or with the client as a whole.
     fn failed(&mut self, code: Code, reason: &str);
     /// A line of librdkafka's own log.
     fn logged(&mut self, line: &str);
+    /// librdkafka's statistics, as JSON.
+    fn statistics_told(&mut self, statistics: &str);
     /// A fresh OAUTHBEARER token is due.
     fn token_wanted(&mut self, client: &Native);
 }
@@ -81,7 +83,10 @@ impl Native {
     /// When a property is unknown, impossible, or names a file that cannot be used.
     pub fn create(config: &ClientConfig) -> Result<Self, KafkaError> {
         let native_config = config.create_native_config()?;
-        let events = sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR | sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
+        let events = sys::RD_KAFKA_EVENT_DR
+            | sys::RD_KAFKA_EVENT_ERROR
+            | sys::RD_KAFKA_EVENT_STATS
+            | sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
         // SAFETY: the configuration is alive, and used by this thread alone.
         unsafe { sys::rd_kafka_conf_set_events(native_config.ptr(), events) };
         let client = Client::new(config, native_config, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext)?;
@@ -170,14 +175,11 @@ impl Native {
         // SAFETY: the event is alive; each accessor below is called on the event type that it documents.
         match unsafe { sys::rd_kafka_event_type(event) } {
             sys::RD_KAFKA_EVENT_DR => {
-                let mut latency = Duration::ZERO;
                 // SAFETY: as above; the messages live as long as the event.
                 while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
                     listener.delivered(delivery_report(message));
-                    // SAFETY: the message is alive.
-                    latency = micros(unsafe { sys::rd_kafka_message_latency(message) });
                 }
-                listener.batch_ended(latency);
+                listener.batch_ended();
             }
             sys::RD_KAFKA_EVENT_ERROR => {
                 // SAFETY: as above.
@@ -194,6 +196,8 @@ impl Native {
                     listener.logged(&unsafe { text(line) });
                 }
             }
+            // SAFETY: as above; the text lives as long as the event.
+            sys::RD_KAFKA_EVENT_STATS => listener.statistics_told(&unsafe { text(sys::rd_kafka_event_stats(event)) }),
             sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH => listener.token_wanted(self),
             _ => {}
         }
@@ -305,6 +309,9 @@ fn delivery_report(message: &sys::rd_kafka_message_t) -> DeliveryReport {
             offset: message.offset.max(-1),
             timestamp_ms,
         },
+        // SAFETY: the message is alive.
+        latency: micros(unsafe { sys::rd_kafka_message_latency(message) }),
+        bytes: message.len + message.key_len,
         maybe_delivered: status != sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED,
     }
 }

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::brokers::Told;
 use super::delivery::DeliveryReport;
 use super::error::{Class, Failure, Kind};
+use super::gate::micros;
+use super::metrics::METRICS;
 use super::native::{Listener, Native};
 use super::notice::{Level, Notice};
 use super::outcome::{Outcome, OutcomeQueue, Turn};
@@ -36,8 +39,7 @@ pub fn spawn(shared: &Arc<Shared>, native: Arc<Native>) -> io::Result<Retirement
     let thread = {
         let (shared, retired) = (Arc::clone(shared), Arc::clone(&retired));
         thread::Builder::new().name("kafka-email-poll".into()).spawn(move || {
-            let mut reporter =
-                Reporter { shared: &shared, queue: None, batch: Vec::new(), delivered: 0, failed: 0, reported: 0 };
+            let mut reporter = Reporter::new(&shared);
             while !retired.load(Ordering::Acquire) || native.outstanding() > 0 {
                 // Who waits for space waits for a delivery report as well; at a closed gate patience ends by itself.
                 let is_patient = shared.gate.is_open() || shared.backlog.is_blocked();
@@ -95,9 +97,29 @@ struct Reporter<'a> {
     failed: u64,
     /// Both, since the last batch.
     reported: usize,
+    bytes: usize,
+    latency: Duration,
+    /// Messages of this client that were sent and reported.
+    ended: u64,
+    told: Told,
 }
 
-impl Reporter<'_> {
+impl<'a> Reporter<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        Self {
+            shared,
+            queue: None,
+            batch: Vec::new(),
+            delivered: 0,
+            failed: 0,
+            reported: 0,
+            bytes: 0,
+            latency: Duration::ZERO,
+            ended: 0,
+            told: Told::default(),
+        }
+    }
+
     fn turn_to(&mut self, id: u32) {
         if self.queue.as_ref().is_none_or(|queue| queue.id() != id) {
             self.tell(None);
@@ -122,8 +144,12 @@ impl Listener for Reporter<'_> {
         self.shared.backlog.forget(report.ticket);
         self.reported += 1;
         self.turn_to(report.ticket.queue());
+        self.bytes += report.bytes;
+        self.latency = report.latency;
+        self.ended += u64::from(report.was_sent());
         if report.is_delivered() {
             self.delivered += 1;
+            METRICS.latency.record(micros(report.latency));
         } else {
             self.failed += 1;
         }
@@ -131,12 +157,15 @@ impl Listener for Reporter<'_> {
         self.batch.push((report.ticket.slot(), outcome));
     }
 
-    fn batch_ended(&mut self, latency: Duration) {
+    fn batch_ended(&mut self) {
+        let reported = std::mem::take(&mut self.reported);
         if self.delivered > 0 {
             let now = u64::try_from(self.shared.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.shared.acknowledged_at_ms.store(now, Ordering::Release);
+            METRICS.batches.record(reported as u64);
         }
-        self.shared.gate.leave(std::mem::take(&mut self.reported), latency);
+        self.shared.statistics.release(std::mem::take(&mut self.bytes));
+        self.shared.gate.leave(reported, self.latency);
         let turn = (self.queue.is_some() && self.shared.gate.is_turn_due()).then(|| {
             self.shared.gate.begin_turn();
             Arc::clone(self.shared) as Arc<dyn Turn>
@@ -164,6 +193,10 @@ impl Listener for Reporter<'_> {
             let message = self.shared.trouble.clean(line);
             self.shared.say(Notice { level: Level::Debug, event: "librdkafka", message });
         }
+    }
+
+    fn statistics_told(&mut self, statistics: &str) {
+        self.shared.brokers.listen(statistics, self.ended, &mut self.told);
     }
 
     fn token_wanted(&mut self, client: &Native) {

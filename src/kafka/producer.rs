@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
 use tokio::sync::Notify;
 
 use super::backlog::Backlog;
+use super::brokers::Brokers;
 use super::error::{Class, Failure, Kind};
 use super::gate::{self, Gate};
 use super::native::Native;
@@ -33,6 +34,18 @@ pub struct StopReport {
     pub failed: u64,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+/// A look at a producer, for monitoring.
+pub struct Gauges {
+    /// Events that wait for those in flight, or for space in the queue.
+    pub waiting: u64,
+    /// Events with librdkafka: in its queue, or sent and not acknowledged.
+    pub in_flight: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Mean round trip of the last seconds, by the number of the broker.
+    pub round_trips: Vec<(i32, Duration)>,
 }
 
 /// How far an event got when it was taken over.
@@ -58,6 +71,7 @@ pub(super) struct Shared {
     pub gate: Gate,
     pub backlog: Backlog,
     pub statistics: Statistics,
+    pub brokers: Brokers,
     pub trouble: Trouble,
     pub token: TokenCell,
     pub is_connected: AtomicBool,
@@ -97,6 +111,7 @@ impl Producer {
             log_native,
             native: RwLock::default(),
             statistics: Statistics::default(),
+            brokers: Brokers::default(),
             token: TokenCell::new(token),
             is_connected: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -209,6 +224,17 @@ impl Producer {
         self.shared.statistics.counts().outstanding()
     }
 
+    /// What there is to see of the producer at this moment.
+    pub fn gauges(&self) -> Gauges {
+        let waiting = self.shared.backlog.len() as u64;
+        Gauges {
+            waiting,
+            in_flight: self.outstanding().saturating_sub(waiting),
+            bytes: self.shared.statistics.bytes(),
+            round_trips: self.shared.brokers.round_trips(),
+        }
+    }
+
     /// Gives the producer up: closes at once, in the background, and tells nobody.
     pub fn abandon(&self) {
         // Without a receiver the producer is closed already.
@@ -229,9 +255,12 @@ impl Shared {
         // full queue.
         let native = self.native.read();
         let Some(native) = native.as_ref() else { return Err(Code::QueueFull) };
+        let bytes = record.key.len() + record.payload.len();
         self.gate.enter();
+        self.statistics.take(bytes);
         native.produce(record, ticket).map_err(|code| {
             self.gate.turn_back();
+            self.statistics.release(bytes);
             if Kind::of(code).class == Class::Fatal {
                 Code::QueueFull
             } else {
@@ -305,8 +334,13 @@ impl Shared {
     }
 
     fn cause(&self) -> String {
-        let unknown = || "no broker reported an error; it may be slow, or unreachable".to_owned();
-        self.trouble.text().unwrap_or_else(unknown)
+        let never_acknowledged = self.acknowledged_at_ms.load(Ordering::Acquire) == 0;
+        let unknown = if never_acknowledged && self.is_connected.load(Ordering::Acquire) {
+            "the brokers answer, but have not acknowledged any event yet: are their controller and replicas well?"
+        } else {
+            "no broker reported an error; it may be slow, or unreachable"
+        };
+        self.trouble.text().unwrap_or_else(|| unknown.to_owned())
     }
 
     /// Gives an outcome to the one who waits for it.

@@ -17,6 +17,8 @@ use super::trouble::Trouble;
 const TIMEOUT_SCAN: Duration = Duration::from_secs(1);
 /// How long a new topic may stay unknown to the brokers before its events fail.
 const TOPIC_PROPAGATION: Duration = Duration::from_secs(5);
+/// Pause between two statistics of librdkafka's: often enough for a scrape, rare enough to cost nothing.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts to reconnect, so that a returning cluster is noticed within seconds.
 const RECONNECT_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -123,6 +125,7 @@ impl Settings {
             .set("client.id", &self.client_id)
             .set("reconnect.backoff.max.ms", RECONNECT_BACKOFF.as_millis().to_string())
             .set("socket.connection.setup.timeout.ms", "10000")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
             // Brokers close idle connections; that is no news.
             .set("log.connection.close", "false");
     }

@@ -8,6 +8,9 @@ pub struct Statistics {
     accepted: AtomicU64,
     delivered: AtomicU64,
     failed: AtomicU64,
+    // Two counters for one number: each is written by one thread most of the time.
+    bytes_taken: AtomicU64,
+    bytes_released: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -31,6 +34,22 @@ impl Statistics {
     pub fn settle(&self, delivered: u64, failed: u64) {
         self.delivered.fetch_add(delivered, Ordering::Release);
         self.failed.fetch_add(failed, Ordering::Release);
+    }
+
+    /// So many bytes go to librdkafka.
+    pub fn take(&self, bytes: usize) {
+        self.bytes_taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes are with librdkafka no more.
+    pub fn release(&self, bytes: usize) {
+        self.bytes_released.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of keys and values that librdkafka has.
+    pub fn bytes(&self) -> u64 {
+        let released = self.bytes_released.load(Ordering::Relaxed);
+        self.bytes_taken.load(Ordering::Relaxed).saturating_sub(released)
     }
 
     /// The counters now.

@@ -18,11 +18,13 @@ use tokio::time::{sleep_until, Instant as TokioInstant};
 use super::closing;
 use super::error::{Failure, Kind};
 use super::health::Health;
+use super::metrics::METRICS;
 use super::native::{Cluster, Native};
 use super::notice::{Level, Notice, Outage};
 use super::outcome::{Outcome, Ticket};
 use super::polling::{self, Retirement};
 use super::producer::{closed, Shared, StopReport};
+use super::progress::Progress;
 use super::statistics::Counts;
 
 /// Longest blocking look at the cluster.
@@ -31,6 +33,8 @@ const PROBE_SLICE: Duration = Duration::from_secs(1);
 const SLICES_OF_ATTEMPT: u32 = 5;
 /// Slices without an answer after which a connected cluster counts as gone.
 const SLICES_UNTIL_LOST: u32 = 3;
+/// How long events may be under way without any being acknowledged, in a cluster that answers otherwise.
+const LONGEST_STALL: Duration = Duration::from_secs(6);
 /// Pause between looks at a cluster that is well.
 const WATCH_INTERVAL: Duration = Duration::from_secs(3);
 /// Longest pause between two connection attempts.
@@ -111,6 +115,7 @@ struct Supervisor {
     next_probe: Instant,
     waiting_for_start: Vec<Ticket>,
     waiting_for_health: Vec<(Ticket, Instant)>,
+    progress: Progress,
     outage: Outage,
 }
 
@@ -127,6 +132,7 @@ impl Supervisor {
             next_probe: Instant::now(),
             waiting_for_start: Vec::new(),
             waiting_for_health: Vec::new(),
+            progress: Progress::new(Instant::now()),
             outage: Outage::default(),
         }
     }
@@ -192,11 +198,14 @@ impl Supervisor {
         self.shared.is_fatal.store(false, Ordering::Release);
         let cause = self.shared.trouble.text().unwrap_or_default();
         match self.build_client() {
-            Ok(()) => self.say(
-                Level::Error,
-                "producer_rebuilt",
-                format!("librdkafka gave its producer up, a new one is in its place: {cause}"),
-            ),
+            Ok(()) => {
+                METRICS.rebuilds.add(1);
+                self.say(
+                    Level::Error,
+                    "producer_rebuilt",
+                    format!("librdkafka gave its producer up, a new one is in its place: {cause}"),
+                );
+            }
             Err(failure) => self.say(
                 Level::Error,
                 "producer_lost",
@@ -278,6 +287,10 @@ impl Supervisor {
     fn on_answer(&mut self, cluster: &Cluster, latency: Duration) {
         self.slices = 0;
         self.attempt = 1;
+        let stall = self.progress.stall(self.shared.statistics.counts(), Instant::now());
+        if stall > LONGEST_STALL && !matches!(self.phase, Phase::Connecting) {
+            return self.on_stall(stall);
+        }
         if !self.shared.is_connected.swap(true, Ordering::AcqRel) {
             // The cluster as a whole is back; while it is there, a single broker's trouble ends by being forgotten.
             self.shared.trouble.clear();
@@ -292,20 +305,37 @@ impl Supervisor {
         self.finish_start();
     }
 
+    /// A broker answers, but the cluster takes no event: too few replicas, no leader, no controller.
+    fn on_stall(&mut self, stall: Duration) {
+        let known = self.shared.trouble.text().map_or(String::new(), |cause| format!(" ({cause})"));
+        let cause = format!("the brokers answer, but acknowledged no event for {} s{known}", stall.as_secs());
+        self.next_probe = Instant::now() + PROBE_SLICE;
+        self.report_illness(&cause);
+        self.lose(&cause);
+    }
+
+    fn report_illness(&mut self, cause: &str) {
+        for (ticket, _) in std::mem::take(&mut self.waiting_for_health) {
+            self.report_health(ticket, None, Duration::ZERO, Some(cause.to_owned()));
+        }
+    }
+
+    fn lose(&mut self, cause: &str) {
+        self.shared.is_connected.store(false, Ordering::Release);
+        self.tell_outage(cause);
+    }
+
     fn on_silence(&mut self, code: Code, waited: Duration) {
         self.slices += 1;
         let cause =
             self.shared.trouble.text().unwrap_or_else(|| format!("no broker answered ({})", Kind::of(code).code));
-        for (ticket, _) in std::mem::take(&mut self.waiting_for_health) {
-            self.report_health(ticket, None, Duration::ZERO, Some(cause.clone()));
-        }
+        self.report_illness(&cause);
         // Ask again at once, but not more often than a slice takes: librdkafka may refuse immediately.
         self.next_probe = Instant::now() + PROBE_SLICE.saturating_sub(waited);
         if matches!(self.phase, Phase::Connecting) {
             self.on_attempt_slice(&cause);
         } else if self.slices >= SLICES_UNTIL_LOST || !self.shared.is_connected.load(Ordering::Acquire) {
-            self.shared.is_connected.store(false, Ordering::Release);
-            self.tell_outage(&cause);
+            self.lose(&cause);
         }
     }
 

@@ -9,7 +9,7 @@ use super::mailbox::Event;
 use crate::kafka::error::{Class, Failure};
 
 /// Name of the exception class.
-fn name(class: Class) -> &'static str {
+pub fn name(class: Class) -> &'static str {
     match class {
         Class::Connection => "KafkaConnectionError",
         Class::Timeout => "KafkaTimeoutError",

@@ -22,6 +22,7 @@ use super::record_metadata::RecordMetadata;
 use crate::email::EventId;
 use crate::kafka::delivery::Acknowledgement;
 use crate::kafka::error::{Class, Failure};
+use crate::kafka::metrics::METRICS;
 use crate::kafka::outcome::{Outcome, OutcomeQueue, Ticket};
 
 /// How long outcomes are settled, and the tasks that wait for them run, before other coroutines get their turn.
@@ -150,6 +151,7 @@ impl Mailbox {
     pub fn refuse(&self, py: Python<'_>, ticket: Ticket, failure: &Failure) -> PyErr {
         let waiter = self.waiters.lock().try_remove(ticket.slot() as usize);
         let event = waiter.and_then(|waiter| waiter.event);
+        METRICS.fail(failure.class);
         let told = exceptions::from_failure(py, failure, event.as_ref()).and_then(|exception| {
             // After a stop there is no log line, as there is none before a start.
             if failure.class != Class::Closed {
@@ -265,6 +267,9 @@ impl Mailbox {
     }
 
     fn fail(&self, py: Python<'_>, target: &Target, event: Option<&Event>, failure: &Failure) -> PyResult<()> {
+        if event.is_some() {
+            METRICS.fail(failure.class);
+        }
         let exception = exceptions::from_failure(py, failure, event)?;
         let logged = self.log_failure(py, event, &exception);
         target.fail(exception)?;

@@ -8,6 +8,7 @@ mod fork;
 mod headers;
 mod mailbox;
 mod metadata;
+mod metrics;
 mod producer;
 mod promise;
 mod record_metadata;
@@ -25,6 +26,8 @@ pub mod _core {
     use super::fork::forget_inherited;
     #[pymodule_export]
     use super::mailbox::{release_mailboxes, Mailbox};
+    #[pymodule_export]
+    use super::metrics::{count_invalid, metrics};
     #[pymodule_export]
     use super::producer::{librdkafka_version, Producer};
     #[pymodule_export]

@@ -22,6 +22,8 @@ use crate::kafka::record::{Header, Record};
 use crate::kafka::settings::Settings;
 use crate::kafka::token::Token;
 
+/// Events that wait, events with librdkafka, their bytes, and the mean round trip in seconds to each broker.
+type Gauges = (u64, u64, u64, Vec<(i32, f64)>);
 /// Headers of the caller: names and values.
 type OwnHeaders = Vec<(String, Vec<u8>)>;
 
@@ -253,6 +255,13 @@ impl Producer {
     #[getter]
     fn is_inherited(&self) -> bool {
         self.native.is_inherited()
+    }
+
+    /// A look at the producer, for monitoring.
+    fn gauges(&self, py: Python<'_>) -> PyResult<Gauges> {
+        let gauges = self.native(py)?.gauges();
+        let round_trips = gauges.round_trips.iter().map(|(broker, mean)| (*broker, mean.as_secs_f64()));
+        Ok((gauges.waiting, gauges.in_flight, gauges.bytes, round_trips.collect()))
     }
 
     /// Events whose fate is open.

@@ -126,3 +126,17 @@ async def test_is_connected_notices_a_cluster_that_falls_silent() -> None:
     async with started() as broker:
         broker.round_trip_ms = 60_000
         await eventually(lambda: not kafka_manager.is_connected, 10)
+
+
+async def test_a_cluster_that_takes_no_event_is_not_well() -> None:
+    async with started(request_timeout_ms=60_000) as broker:
+        await publish()
+        broker.fail_next("NOT_ENOUGH_REPLICAS", 16)  # with pauses of up to a second between retries
+        publishing = asyncio.create_task(publish())
+        await eventually(lambda: not kafka_manager.is_connected, 12)
+        health = await kafka_manager.health()
+        assert not health
+        assert "acknowledged no event for" in (health.last_error or "")
+        await publishing
+        await eventually(lambda: kafka_manager.is_connected, 10)
+        assert await kafka_manager.health()
