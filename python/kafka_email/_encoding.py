@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 Headers = Mapping[str, "str | bytes"]
@@ -23,23 +22,14 @@ def encode_key(key: str | bytes | None) -> bytes | None:
     raise TypeError(f"a key is str, bytes or None, not {type(key).__name__}")
 
 
-def is_tracing() -> bool:
-    """Tell whether the application may have an active trace: one that traces has imported OpenTelemetry."""
-    return "opentelemetry.trace" in sys.modules
-
-
 def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
-    """Encode the caller's headers, and the active trace's if there is one (W3C Trace Context).
+    """Encode the headers of a publish.
 
     Raises:
         TypeError: A name is not text, or a value neither text nor bytes.
         ValueError: A name is empty, holds NUL, or is one that the package sets itself.
     """
-    encoded = {} if headers is None else dict(_encode_header(name, value) for name, value in headers.items())
-    if is_tracing():
-        for name, value in _trace_headers().items():
-            encoded.setdefault(name, value.encode())
-    return list(encoded.items()) if encoded else None
+    return [_encode_header(name, value) for name, value in headers.items()] if headers else None
 
 
 def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:
@@ -50,13 +40,3 @@ def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:
     if name in RESERVED_HEADERS:
         raise ValueError(f"the header {name!r} is set by kafka-email itself: choose another name")
     return name, value.encode() if isinstance(value, str) else value
-
-
-def _trace_headers() -> dict[str, str]:
-    from opentelemetry import trace
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    carrier: dict[str, str] = {}
-    if trace.get_current_span().get_span_context().is_valid:
-        TraceContextTextMapPropagator().inject(carrier)
-    return carrier

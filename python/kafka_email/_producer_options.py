@@ -49,6 +49,13 @@ class ProducerOptions(dict[str, OptionValue]):
         return {name: _revealed(value) for name, value in self.items()}
 
 
+def skips_verification(options: Mapping[str, OptionValue]) -> bool:
+    """Tell whether properties let a broker's certificate, or the name in it, go unchecked."""
+    plain = ProducerOptions(options).revealed()
+    is_unchecked = plain.get("enable.ssl.certificate.verification", "true") != "true"
+    return is_unchecked or plain.get("ssl.endpoint.identification.algorithm", "https") == "none"
+
+
 def parse_producer_options(options: object) -> ProducerOptions:
     """Take a mapping or, from the environment, a JSON object; else raise a ValueError that shows no value."""
     if isinstance(options, str):

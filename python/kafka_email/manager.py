@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kafka_email import _core, _journal
 from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email._token import NativeToken, TokenRefresher, fetch_token
+from kafka_email._tracing import sending
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
 from kafka_email.health import KafkaHealth, StopReport
 from kafka_email.topics import KafkaTopics, topic_name
@@ -150,6 +151,7 @@ class KafkaManager:
             self._email_topic = topic_name(config.email_topic)
             if config.sasl_oauth_token_provider is not None:
                 self._tokens = TokenRefresher(producer, config.sasl_oauth_token_provider)
+        _warn_if_unverified(config)
         state = "connected" if producer.is_connected else "connecting in the background"
         _journal.say(logging.INFO, "started", f"started: {state}, {config.bootstrap_servers_string}")
 
@@ -255,8 +257,12 @@ class KafkaManager:
         from kafka_email._validation import encode_event, event_type
 
         name = topic_name(topic)
-        value, own_headers = encode_event(event), encode_headers(headers)
-        return await self.native_producer().publish(name, encode_key(key), value, event_type(event, name), own_headers)
+        with sending(name) as span:
+            value, own_headers = encode_event(event), encode_headers(span.headers(headers))
+            kind = event_type(event, name)
+            stored = await self.native_producer().publish(name, encode_key(key), value, kind, own_headers)
+            span.acknowledge(stored)
+            return stored
 
     def native_producer(self) -> _core.Producer:
         """Return what the publishers of this package publish with.
@@ -310,6 +316,14 @@ class KafkaManager:
         if lost:
             message = f"{lost} events were lost at the exit of the process: await kafka_manager.stop() before it ends"
             _journal.say(logging.WARNING, "lost_at_exit", message)
+
+
+def _warn_if_unverified(config: KafkaConfig) -> None:
+    from kafka_email._producer_options import skips_verification
+
+    if skips_verification(config.producer_options):
+        message = "certificates or host names of brokers are not verified: anybody may pose as one (producer_options)"
+        _journal.say(logging.WARNING, "tls_not_verified", message)
 
 
 def _duration(seconds: float) -> timedelta:

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka_email._core import Batch, RecordMetadata
-from kafka_email._encoding import Headers, encode_headers, encode_key, is_tracing
+from kafka_email._encoding import Headers, encode_headers, encode_key
+from kafka_email._tracing import is_tracing, sending
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
@@ -113,12 +114,20 @@ class EmailPublisher(BasePublisher):
             pydantic.ValidationError: Names the indexes of all events that are not valid; nothing was queued then.
         """
         everything = list(events)
-        batch = await _encode_all(everything)
-        topic, own_headers, producer = self.topic, encode_headers(headers), self.manager.native_producer()
+        with sending(self.topic, len(everything)) as span:
+            return await self._publish_all(everything, encode_headers(span.headers(headers)))
+
+    async def _publish_all(
+        self,
+        events: list[EmailEventPayload | Mapping[str, Any]],
+        headers: list[tuple[str, bytes]] | None,
+    ) -> list[RecordMetadata | KafkaError]:
+        batch = await _encode_all(events)
+        topic, producer = self.topic, self.manager.native_producer()
         promises = []
         try:
             for first in range(0, len(batch), _BITE):
-                promises.append(producer.publish_batch(topic, batch, first, _BITE, own_headers))
+                promises.append(producer.publish_batch(topic, batch, first, _BITE, headers))
                 await _breathe(first + _BITE < len(batch))
             return [result for promise in promises for result in await promise]
         except BaseException:
@@ -134,16 +143,35 @@ class EmailPublisher(BasePublisher):
         link: str,
         metadata: dict[str, Any] | None,
         headers: Headers | None,
+        *,
+        is_traced: bool = False,
     ) -> Awaitable[RecordMetadata]:
+        if not is_traced and is_tracing():
+            return self._enqueue_traced(email_type, email, username, link, metadata, headers)
         manager = self.manager
         if getattr(manager.send_event, "__func__", None) is _send_event:
             producer = manager.native_producer()
-            own_headers = encode_headers(headers) if headers is not None or is_tracing() else None
+            own_headers = None if headers is None else encode_headers(headers)
             topic = self._topic or manager.email_topic
             promise = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
             if promise is not None:
                 return promise
         return self._enqueue_validated(email_type, email, username, link, metadata, headers)
+
+    async def _enqueue_traced(
+        self,
+        email_type: str,
+        email: str,
+        username: str,
+        link: str,
+        metadata: dict[str, Any] | None,
+        headers: Headers | None,
+    ) -> RecordMetadata:
+        with sending(self.topic) as span:
+            traced = span.headers(headers)
+            stored = await self._enqueue(email_type, email, username, link, metadata, traced, is_traced=True)
+            span.acknowledge(stored)
+            return stored
 
     def _enqueue_validated(
         self,

@@ -1,0 +1,99 @@
+"""Producer spans of OpenTelemetry, for applications that trace. The others do not even import it.
+
+Names and attributes: OpenTelemetry's semantic conventions for messaging spans, and those for Kafka. The key is not
+among them: it is an address.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kafka_email.exceptions import KafkaError
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from kafka_email._core import RecordMetadata
+    from kafka_email._encoding import Headers
+
+
+def is_tracing() -> bool:
+    """Tell whether the application may trace: then it has imported OpenTelemetry."""
+    return "opentelemetry.trace" in sys.modules
+
+
+class Sending:
+    """A publish under way, with its span if the application traces."""
+
+    def __init__(self, span: Span | None = None) -> None:
+        self._span = span
+
+    def headers(self, own: Headers | None) -> Headers | None:
+        """Add the span's context (W3C Trace Context) to the caller's headers, which have the last word."""
+        if self._span is None or not self._span.get_span_context().is_valid:
+            return own
+        from opentelemetry.trace import set_span_in_context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier, set_span_in_context(self._span))
+        return carrier if own is None else {**carrier, **own}
+
+    def acknowledge(self, stored: RecordMetadata) -> None:
+        """Note where the event is stored."""
+        if self._span is not None:
+            self._span.set_attributes(
+                {
+                    "messaging.message.id": stored.event_id,
+                    "messaging.destination.partition.id": str(stored.partition),
+                    "messaging.kafka.offset": stored.offset,
+                }
+            )
+
+
+@contextmanager
+def sending(topic: str, count: int | None = None) -> Iterator[Sending]:
+    """Trace what happens inside as a publish to ``topic``, of ``count`` events if it is a batch.
+
+    Without a tracer provider the active trace, if there is one, is handed on as it is.
+    """
+    if not is_tracing():
+        yield Sending()
+        return
+    from opentelemetry import trace
+    from opentelemetry.trace import ProxyTracerProvider, SpanKind
+
+    if type(trace.get_tracer_provider()) is ProxyTracerProvider:
+        yield Sending(trace.get_current_span())
+        return
+    tracer = trace.get_tracer("kafka_email")
+    span = tracer.start_span(f"send {topic}", kind=SpanKind.PRODUCER, attributes=_attributes(topic, count))
+    try:
+        yield Sending(span)
+    except Exception as error:
+        _fail(span, error)
+        raise
+    finally:
+        span.end()
+
+
+def _attributes(topic: str, count: int | None) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+    }
+    return attributes if count is None else attributes | {"messaging.batch.message_count": count}
+
+
+def _fail(span: Span, error: Exception) -> None:
+    from opentelemetry.trace import Status, StatusCode
+
+    # Our errors hold no personal data; the text of others, Pydantic's above all, may.
+    reason = str(error) if isinstance(error, KafkaError) else None
+    span.set_attribute("error.type", error.code if isinstance(error, KafkaError) else type(error).__name__)
+    span.set_status(Status(StatusCode.ERROR, reason))
