@@ -1,17 +1,33 @@
 """TLS and SASL against a real Kafka: what is right connects and publishes, what is wrong is told at once."""
 
+import asyncio
 import base64
 import json
+import socket
+import ssl
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from kafka_email import (
     AuthenticationError,
+    AuthorizationError,
     BasePublisher,
     KafkaConfig,
     KafkaConnectionError,
@@ -20,6 +36,7 @@ from kafka_email import (
 )
 from support.certificates import KEY_PASSWORD, Certificates, make_certificates
 from support.kafka import PASSWORD, USER, KafkaCluster
+from support.ports import HOST, free_port
 
 WRONG = "wrong-horse-battery"
 
@@ -100,8 +117,6 @@ def oauth(kafka: KafkaCluster, provider: Any) -> KafkaConfig:
 
 
 async def test_a_token_from_the_applications_own_loop(secure_kafka: KafkaCluster) -> None:
-    import asyncio
-
     asked: list[asyncio.AbstractEventLoop] = []
 
     async def provider() -> OAuthToken:
@@ -159,6 +174,106 @@ async def test_an_unknown_authority_fails_at_once(
         await kafka_manager.start(tls(secure_kafka, "SSL", certificates, ssl_cafile=stranger.ca_file))
     assert time.monotonic() - began < 5
     assert secure_kafka.address("SSL") in str(caught.value)
+
+
+class TlsEndpoint(threading.Thread):
+    """A server that shows a certificate to everybody and counts them; nothing of Kafka is behind it."""
+
+    def __init__(self, certificate: trustme.LeafCert) -> None:
+        super().__init__(daemon=True)
+        self.connections = 0
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate.configure_cert(self._context)
+        self._socket = socket.create_server((HOST, free_port()))
+
+    @property
+    def address(self) -> str:
+        host, port = self._socket.getsockname()
+        return f"{host}:{port}"
+
+    def __enter__(self) -> "TlsEndpoint":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self.join()
+
+    def run(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.connections += 1
+                with suppress(OSError), self._context.wrap_socket(connection, server_side=True) as encrypted:
+                    encrypted.recv(1)
+
+
+@pytest.mark.parametrize("fault", ["expired", "another host"])
+async def test_a_certificate_that_is_not_good_fails_at_once(fault: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    if fault == "expired":
+        certificate = authority.issue_cert(HOST, not_after=datetime.now(timezone.utc) - timedelta(days=1))
+    else:
+        certificate = authority.issue_cert("elsewhere.example")
+    with TlsEndpoint(certificate) as endpoint:
+        config = KafkaConfig(
+            bootstrap_servers=endpoint.address, security_protocol="SSL", ssl_cafile=tmp_path / "ca.pem"
+        )
+        with pytest.raises(KafkaConnectionError, match=r"ssl_cafile|host name|expired") as caught:
+            await kafka_manager.start(config)
+        assert caught.value.code == "SSL_HANDSHAKE_FAILED"
+        assert endpoint.address in str(caught.value)
+        assert endpoint.connections <= 3, "no storm of retries"
+
+
+async def publish_until_refused(topic: str) -> None:
+    """A revoked right is noticed when the broker has heard of it."""
+    while True:
+        await BasePublisher(topic).publish({"n": 2})
+
+
+async def test_a_right_that_is_revoked_and_granted_again(make_kafka: Callable[..., KafkaCluster]) -> None:
+    properties = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    with make_kafka(listeners=("SASL_PLAINTEXT",), users={USER: PASSWORD}, properties=properties) as kafka:
+        topic = kafka.create_topic()
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        right = AclBinding(
+            ResourceType.TOPIC,
+            topic,
+            ResourcePatternType.LITERAL,
+            f"User:{USER}",
+            "*",
+            AclOperation.WRITE,
+            AclPermissionType.ALLOW,
+        )
+        everywhere = AclBindingFilter(
+            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        admin.create_acls([right])[right].result()
+        servers = kafka.address("SASL_PLAINTEXT")
+        config = KafkaConfig(
+            bootstrap_servers=servers, security_protocol="SASL_PLAINTEXT", email_topic=topic, **scram("SCRAM-SHA-256")
+        )
+        async with started(config):
+            await BasePublisher(topic).publish({"n": 1})
+            admin.delete_acls([everywhere])[everywhere].result()
+            with pytest.raises(AuthorizationError, match="allow it to write") as caught:
+                await publish_until_refused(topic)
+            assert (caught.value.topic, caught.value.retriable) == (topic, False)
+            admin.create_acls([right])[right].result()
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    await BasePublisher(topic).publish({"n": 3})
+                    break
+                except AuthorizationError:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.2)
 
 
 async def test_a_broker_unknown_to_the_systems_authorities_is_refused(

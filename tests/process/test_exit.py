@@ -103,6 +103,20 @@ logging.getLogger("kafka_email").propagate = False
 config.producer_options = {"debug": "all"}
 asyncio.run(start_and_publish())
 """,
+    "sys.exit in a task": """
+async def leave():
+    await start_and_publish()
+    sys.exit(0)
+asyncio.run(leave())
+""",
+    "the package loaded again": """
+import importlib, kafka_email
+asyncio.run(start_and_publish())
+for module in (kafka_email.manager, kafka_email.producers.email_publisher, kafka_email):
+    importlib.reload(module)
+asyncio.run(kafka_email.kafka_manager.start(config))
+asyncio.run(publish())
+""",
     "imported only": "",
 }
 
@@ -175,6 +189,14 @@ asyncio.run(main())
     assert finished.code == 0
     (line,) = finished.err.splitlines()
     assert line.startswith("3 events were lost")
+
+
+def test_an_exception_in_main_is_all_there_is_to_see() -> None:
+    finished = run_script(PREAMBLE + "asyncio.run(start_and_publish())\nraise SystemError('of the application')")
+    assert finished.code == 1
+    assert finished.err.splitlines()[0].startswith("Traceback")
+    assert finished.err.splitlines()[-1] == "SystemError: of the application"
+    assert finished.err.count("Traceback") == 1
 
 
 def test_the_exit_code_of_the_application_is_kept() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -83,6 +84,43 @@ def test_two_workers() -> None:
         server.send_signal(signal.SIGTERM)
         assert_stopped(finish(server), signal.SIGTERM, workers=2)
         assert sorted(usernames(broker), key=int) == [str(number) for number in range(20)]
+
+
+def test_reload() -> None:
+    with (
+        EmbeddedBroker() as broker,
+        served(broker, "--reload", "--reload-dir", str(TESTS / "process")) as (server, client),
+    ):
+        assert client.post("/register", params={"name": "first"}).json() == 0
+        Path(TESTS / "process" / "app.py").touch()
+        assert server.stdout is not None
+        assert [server.stdout.readline() for _ in range(2)] == ["stopped: 0 failed\n", "started\n"]
+        _wait_until_served(server, client)
+        assert client.post("/register", params={"name": "second"}).json() == 1
+        server.send_signal(signal.SIGTERM)
+        assert finish(server).out == "stopped: 0 failed\n"
+        assert usernames(broker) == ["first", "second"]
+
+
+def test_gunicorn_with_preload() -> None:
+    """The application is imported by the parent, and started by each of its forked workers."""
+    with EmbeddedBroker() as broker:
+        port = free_port()
+        place = ["--chdir", str(TESTS / "process"), "--bind", f"{HOST}:{port}", "--workers", "2", "--preload"]
+        command = ["-m", "gunicorn", "app:app", "-k", "uvicorn_worker.UvicornWorker", *place, "--log-level", "error"]
+        with (
+            process(command, KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers) as server,
+            httpx.Client(base_url=f"http://{HOST}:{port}", timeout=10) as client,
+        ):
+            assert server.stdout is not None
+            assert [server.stdout.readline() for _ in range(2)] == ["started\n"] * 2, finish(server)
+            for number in range(10):
+                answer = client.post("/register", params={"name": str(number)}, headers={"connection": "close"})
+                assert answer.json() >= 0
+            server.send_signal(signal.SIGTERM)
+            finished = finish(server)
+            assert (finished.code, finished.out) == (0, "stopped: 0 failed\n" * 2), finished
+            assert len(usernames(broker)) == 10
 
 
 STARTING = """

@@ -207,3 +207,12 @@ async def test_start_without_kafka_is_one_line(log: pytest.LogCaptureFixture) ->
         ("INFO", "stopped"),
     ]
     assert server in log.records[0].message
+
+
+@pytest.mark.parametrize(
+    "options", [{"enable.ssl.certificate.verification": "false"}, {"ssl.endpoint.identification.algorithm": "none"}]
+)
+async def test_tls_that_is_not_verified_is_a_warning(log: pytest.LogCaptureFixture, options: dict[str, str]) -> None:
+    async with started(producer_options=options):
+        (record, _) = of(log, "manager")
+    assert (record.levelname, record.event) == ("WARNING", "tls_not_verified")
