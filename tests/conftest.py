@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import KafkaException
+from hypothesis import settings
 
 from support import topics
 from support.certificates import Certificates, make_certificates
@@ -13,6 +14,11 @@ from support.jars import kafka_jars
 from support.java import java_command
 from support.kafka import PASSWORD, USER, Kafka, KafkaCluster
 from support.missing import MissingError
+
+# How long an example takes depends on the machine. `make fuzz` tries many more of them, and others each time.
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=100_000)
+settings.load_profile("default")
 
 BOOTSTRAP_SERVERS = "KAFKA_TEST_BOOTSTRAP_SERVERS"
 """Environment variable naming a Kafka that runs already, for the `kafka` fixture to use in place of its own."""

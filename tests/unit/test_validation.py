@@ -20,7 +20,7 @@ from kafka_email._core import Batch
 from kafka_email.testing import capture_events
 from support.original import original_bytes, with_timestamp
 
-EXAMPLES = settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(max_examples=4 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 ADDRESS, NAME, LINK = "ann@gmail.com", "Ann", "https://shop.example.com/verify?token=abc"
 
 
