@@ -51,6 +51,30 @@ test-python: ready build ## pytest against the installed wheel (ARGS='-k name' f
 	$(step) 'Python tests'
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: test-faults
+test-faults: ready build ## three Kafka nodes, killed, frozen and restarted under load: 10 minutes, 2 GB of memory
+	$(step) 'Kafka fails, and events do not'
+	@$(BIN)/pytest tests/faults $(ARGS)
+
+.PHONY: test-pythons
+test-pythons: ready build ## tests of processes, 200 exits of each kind, by every CPython here (RUNS=20 for less)
+	$(step) 'every CPython'
+	@$(BIN)/python scripts/pythons.py $(ARGS)
+
+.PHONY: soak
+soak: ready build ## half an hour of load while brokers come and go (MINUTES=5 for less); figures in target/soak
+	$(step) 'soak'
+	@$(BIN)/pip install -q matplotlib
+	@cd tests && ../$(BIN)/python -m soak $(or $(MINUTES),30) ../target/soak
+
+.PHONY: fuzz
+fuzz: venv build ## the properties with many more examples: an hour
+	$(step) 'properties of the Rust half'
+	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+		PROPTEST_CASES=5000000 cargo test $(CARGO_FLAGS) --test properties
+	$(step) 'properties of the whole'
+	@$(BIN)/pytest --hypothesis-profile fuzz --timeout 7200 tests/unit/test_validation.py tests/unit/test_life_cycle.py
+
 .PHONY: demo
 demo: build ## run examples/demo.py (SERVE=1 leaves its web application running)
 	@SERVE=$(SERVE) $(BIN)/python examples/demo.py
@@ -64,6 +88,17 @@ bench: build ## the benchmark, an hour: writes docs/performance.md (ARGS='--only
 bench-quick: build ## the benchmark in 5 minutes, less exact: writes nothing into docs
 	$(step) 'quick benchmark'
 	@$(BIN)/python -m benches --quick $(ARGS)
+
+.PHONY: wheel
+wheel: venv ## the wheel and the sdist to publish, in target/dist: built twice, every claim checked; 15 minutes
+	$(step) 'wheel and source distribution'
+	@$(BIN)/pip install -q -r scripts/distribution/requirements.txt
+	@$(BIN)/python -m scripts.distribution
+
+.PHONY: audit
+audit: ## advisories, licences and sources of the crates, by deny.toml (needs cargo-deny: cargo install cargo-deny)
+	$(step) 'cargo deny'
+	@cargo deny --locked check
 
 .PHONY: clean
 clean: ## remove all that was built, .venv too

@@ -1,0 +1,1 @@
+"""The wheel and the source distribution, as they are published: `make wheel`."""
