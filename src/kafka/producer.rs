@@ -75,6 +75,8 @@ pub(super) struct Shared {
     pub trouble: Trouble,
     pub token: TokenCell,
     pub is_connected: AtomicBool,
+    /// Whether a broker ever told about the cluster.
+    pub has_answered: AtomicBool,
     pub is_closing: AtomicBool,
     /// Milliseconds since `opened` at the last acknowledgement.
     pub acknowledged_at_ms: AtomicU64,
@@ -114,6 +116,7 @@ impl Producer {
             brokers: Brokers::default(),
             token: TokenCell::new(token),
             is_connected: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             acknowledged_at_ms: AtomicU64::new(0),
             opened: Instant::now(),
@@ -334,8 +337,8 @@ impl Shared {
     }
 
     fn cause(&self) -> String {
-        let never_acknowledged = self.acknowledged_at_ms.load(Ordering::Acquire) == 0;
-        let unknown = if never_acknowledged && self.is_connected.load(Ordering::Acquire) {
+        let is_new = self.acknowledged_at_ms.load(Ordering::Acquire) == 0;
+        let unknown = if is_new && self.has_answered.load(Ordering::Acquire) {
             "the brokers answer, but have not acknowledged any event yet: are their controller and replicas well?"
         } else {
             "no broker reported an error; it may be slow, or unreachable"

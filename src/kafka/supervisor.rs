@@ -287,6 +287,7 @@ impl Supervisor {
     fn on_answer(&mut self, cluster: &Cluster, latency: Duration) {
         self.slices = 0;
         self.attempt = 1;
+        self.shared.has_answered.store(true, Ordering::Release);
         let stall = self.progress.stall(self.shared.statistics.counts(), Instant::now());
         if stall > LONGEST_STALL && !matches!(self.phase, Phase::Connecting) {
             return self.on_stall(stall);

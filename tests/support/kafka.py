@@ -1,6 +1,7 @@
 """Kafka as the tests meet it: any Kafka by its address, or a cluster of their own."""
 
 import base64
+import re
 import tempfile
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ from support.server_properties import SCRAM_MECHANISMS, Addresses, ServerOptions
 
 USER, PASSWORD = "postman", "postman-password"
 """Who may log in at the fixture `secure_kafka`."""
+_ACTIVE = re.compile(r"Becoming the active controller at epoch (\d+)")
 
 
 class Kafka:
@@ -108,6 +110,22 @@ class KafkaCluster(Kafka):
         """Lets every node run on (SIGCONT)."""
         for node in self.nodes:
             node.resume()
+
+    def heal(self) -> None:
+        """Brings back what is frozen or down, and waits until every partition has all its replicas again."""
+        for node in self.nodes:
+            if node.is_running:
+                node.resume()
+        self.start()
+        topics.wait_until_replicated(self.bootstrap_servers)
+
+    def leader(self, topic: str, partition: int = 0) -> KafkaNode:
+        """The node that leads a partition."""
+        return self.nodes[topics.leaders(self.bootstrap_servers, topic)[partition] - 1]
+
+    def controller(self) -> KafkaNode:
+        """The node whose controller is the active one: the last that said so."""
+        return max(self.nodes, key=lambda node: max(map(int, _ACTIVE.findall(node.log_path.read_text())), default=0))
 
     def close(self) -> None:
         """Ends all nodes and removes their data."""

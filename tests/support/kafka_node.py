@@ -39,7 +39,7 @@ class KafkaNode:
 
     def format(self, cluster_id: str, arguments: Sequence[str] = ()) -> None:
         """Prepares the data directory, once, before the first start."""
-        command = [*_java("kafka.tools.StorageTool"), "format", "-t", cluster_id, "-c", str(self._config), *arguments]
+        command = [*java("kafka.tools.StorageTool"), "format", "-t", cluster_id, "-c", str(self._config), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"formatting {self._config} failed: {done.stdout}{done.stderr}"
 
@@ -55,7 +55,7 @@ class KafkaNode:
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_java("kafka.Kafka"), str(self._config)],
+                [*java("kafka.Kafka"), str(self._config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -124,7 +124,8 @@ class KafkaNode:
         self._process = self._watchdog = None
 
 
-def _java(main_class: str) -> list[str]:
+def java(main_class: str) -> list[str]:
+    """The command that runs one of Kafka's programs."""
     # TieredStopAtLevel=1: a node that lives for seconds starts in half the time without the optimising compiler.
     # UsePerfData: leaves a file behind when the process is killed.
     options = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]

@@ -43,3 +43,31 @@ def create(bootstrap_servers: str, name: str, partitions: int, config: Mapping[s
 def _has_leaders(admin: AdminClient, name: str, partitions: int) -> bool:
     known = admin.list_topics(name, timeout=SECONDS).topics[name].partitions
     return len(known) == partitions and all(partition.leader >= 0 for partition in known.values())
+
+
+def leaders(bootstrap_servers: str, name: str) -> dict[int, int]:
+    """Number of the node that leads, by partition; -1 where none does."""
+    known = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(name, timeout=SECONDS).topics[name]
+    return {number: partition.leader for number, partition in known.partitions.items()}
+
+
+def wait_until_replicated(bootstrap_servers: str, seconds: float = 60.0) -> None:
+    """Waits until every partition of every topic has a leader and all its replicas in sync.
+
+    Raises:
+        AssertionError: some had not in time.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    deadline = time.monotonic() + seconds
+    while behind := _not_replicated(admin):
+        assert time.monotonic() < deadline, f"still not replicated after {seconds} s: {behind}"
+        time.sleep(0.2)
+
+
+def _not_replicated(admin: AdminClient) -> list[str]:
+    return [
+        f"{name}/{number}"
+        for name, topic in admin.list_topics(timeout=SECONDS).topics.items()
+        for number, partition in topic.partitions.items()
+        if partition.leader < 0 or len(partition.isrs) < len(partition.replicas)
+    ]

@@ -1,0 +1,55 @@
+"""A cluster of three for all fault tests, and the judgement on what was published during a fault."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support import consume
+from support.account import Account, settle
+from support.kafka import KafkaCluster
+from support.traffic import Traffic
+
+Judge = Callable[[Traffic, str], Account]
+_ACCOUNT = "account"
+
+
+@pytest.fixture(scope="session")
+def three_nodes(make_kafka: Callable[..., KafkaCluster]) -> Iterator[KafkaCluster]:
+    with make_kafka(nodes=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(three_nodes: KafkaCluster) -> Iterator[KafkaCluster]:
+    """Three nodes, three replicas, two of which must take a write; whole again after each test."""
+    yield three_nodes
+    three_nodes.heal()
+
+
+@pytest.fixture
+def topic(cluster: KafkaCluster) -> str:
+    """A new topic with six partitions, which the nodes share."""
+    return cluster.create_topic()
+
+
+@pytest.fixture
+def judge(record_property: Callable[[str, object], None]) -> Judge:
+    """Reads all that is stored, by the servers given, and checks that every promise of the traffic was kept."""
+
+    def judged(traffic: Traffic, bootstrap_servers: str) -> Account:
+        stored = consume.with_confluent_kafka(bootstrap_servers, traffic.topic, count=0, timeout=60)
+        account = settle(traffic, stored)
+        record_property(_ACCOUNT, account)
+        assert account.is_clean, account
+        return account
+
+    return judged
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each run of traffic."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, account in report.user_properties:
+                if name == _ACCOUNT and report.when == "call":
+                    terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {account}")

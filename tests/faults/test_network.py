@@ -1,0 +1,117 @@
+"""Addresses where nobody answers, a slow network, and one that breaks connections."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kafka_email import EmailPublisher, KafkaConfig, KafkaConnectionError, kafka_manager
+from support.account import Account
+from support.embedded import ADDRESS
+from support.health import always_connected, health_becomes, told
+from support.kafka import KafkaCluster
+from support.ports import HOST
+from support.proxy import Proxy, blackhole
+from support.traffic import Traffic, publishing
+
+Judge = Callable[[Traffic, str], Account]
+
+pytestmark = pytest.mark.timeout(120)
+
+AGAIN_S = 20.0
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as listening:
+        yield listening
+
+
+@pytest.fixture
+def proxied(proxy: Proxy, make_kafka: Callable[..., KafkaCluster]) -> Iterator[KafkaCluster]:
+    """A Kafka of one node that every client is sent to the proxy by."""
+    advertised = f"PLAINTEXT://{HOST}:{proxy.port}"
+    with make_kafka(properties={"advertised.listeners": advertised}) as cluster:
+        proxy.target_port = int(cluster.bootstrap_servers.rpartition(":")[2])
+        yield cluster
+
+
+async def test_start_at_a_blackhole_only() -> None:
+    with blackhole() as silent:
+        began = time.monotonic()
+        with pytest.raises(KafkaConnectionError, match=silent):
+            await kafka_manager.start(KafkaConfig(bootstrap_servers=silent, max_connection_retries=1))
+        assert time.monotonic() - began < 10
+        assert not kafka_manager.is_connected
+        assert not await kafka_manager.health()
+
+
+async def test_a_blackhole_among_the_addresses(cluster: KafkaCluster, topic: str, judge: Judge) -> None:
+    with blackhole() as silent:
+        async with publishing(f"{silent},{cluster.bootstrap_servers}", topic) as traffic, always_connected():
+            await asyncio.sleep(10)  # for more than three looks at the cluster
+            assert await kafka_manager.health()
+    assert judge(traffic, cluster.bootstrap_servers).failed == 0
+
+
+async def test_a_node_that_is_frozen_from_the_beginning(cluster: KafkaCluster, topic: str, judge: Judge) -> None:
+    controller = cluster.controller()
+    frozen = next(node for node in cluster.nodes if node is not controller)
+    frozen.pause()
+    async with publishing(cluster.bootstrap_servers, topic) as traffic:
+        await health_becomes(lambda health: health.healthy and health.brokers == 2)
+        async with always_connected():
+            await asyncio.sleep(8)
+            frozen.resume()
+            await health_becomes(lambda health: health.healthy and health.brokers == 3)
+            await traffic.flows(AGAIN_S)
+    assert judge(traffic, cluster.bootstrap_servers).failed == 0
+
+
+async def test_a_controller_that_is_frozen_from_the_beginning(cluster: KafkaCluster, topic: str) -> None:
+    """The others answer, but cannot give the producer its id: no event is acknowledged, and health says so."""
+    controller = cluster.controller()
+    controller.pause()
+    await kafka_manager.start(KafkaConfig(bootstrap_servers=cluster.bootstrap_servers, email_topic=topic))
+    try:
+        publishing = asyncio.create_task(EmailPublisher().publish_welcome_email(ADDRESS, "Ann"))
+        await told(connected=False)
+        health = await health_becomes(lambda health: not health.healthy)
+        assert "acknowledged no event" in (health.last_error or "")
+        controller.resume()
+        await publishing
+        await told(connected=True)
+    finally:
+        await kafka_manager.stop()
+
+
+async def test_slow_and_breaking_connections(proxy: Proxy, proxied: KafkaCluster, judge: Judge) -> None:
+    """Requests and answers are lost on the way; what is sent again is stored once."""
+    topic = await asyncio.to_thread(proxied.create_topic)
+    proxy.delay_s = 0.2
+    async with publishing(f"{HOST}:{proxy.port}", topic) as traffic:
+        for _ in range(10):
+            await asyncio.sleep(1)
+            proxy.reset()
+        await traffic.flows(AGAIN_S)
+        await told(connected=True)
+        await health_becomes(lambda health: health.healthy)
+    proxy.delay_s = 0
+    account = judge(traffic, proxied.bootstrap_servers)
+    assert account.failed == 0
+    assert account.slowest_s > 1, "no connection broke under an event"
+
+
+async def test_health_of_a_slow_network_asks_once_for_all(proxy: Proxy, proxied: KafkaCluster) -> None:
+    await kafka_manager.start(KafkaConfig(bootstrap_servers=f"{HOST}:{proxy.port}"))
+    try:
+        proxy.delay_s = 0.2
+        before = proxy.requested_bytes
+        assert await kafka_manager.health()
+        one = proxy.requested_bytes - before
+        assert all(await asyncio.gather(*[kafka_manager.health() for _ in range(200)]))
+        # 200 questions would be 200 times as much; others may be the manager's own looks at the cluster.
+        assert proxy.requested_bytes - before < 20 * one
+    finally:
+        await kafka_manager.stop()
