@@ -131,6 +131,6 @@ class LifeCycle(RuleBasedStateMachine):
 
 # A life takes seconds, an example of another property less than a millisecond.
 LifeCycle.TestCase.settings = settings(
-    max_examples=settings().max_examples // 12, stateful_step_count=12, suppress_health_check=list(HealthCheck)
+    max_examples=settings().max_examples // 4, stateful_step_count=12, suppress_health_check=list(HealthCheck)
 )
 TestLifeCycle = pytest.mark.timeout(300)(LifeCycle.TestCase)
