@@ -1,0 +1,1 @@
+"""An application that publishes for a long time while its brokers come and go: `make soak`."""
