@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::explanation::closed;
 use super::outcome::Outcome;
 use super::polling::Retirement;
-use super::producer::{closed, Shared};
+use super::producer::Shared;
 use super::statistics::Counts;
 
 /// Longest blocking flush, so that the deadline is met by a client that is still being built.

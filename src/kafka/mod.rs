@@ -10,6 +10,7 @@ pub mod brokers;
 mod closing;
 pub mod delivery;
 pub mod error;
+mod explanation;
 pub mod gate;
 pub mod health;
 pub mod histogram;

@@ -17,13 +17,14 @@ use tokio::time::{sleep_until, Instant as TokioInstant};
 
 use super::closing;
 use super::error::{Failure, Kind};
+use super::explanation::closed;
 use super::health::Health;
 use super::metrics::METRICS;
 use super::native::{Cluster, Native};
 use super::notice::{Level, Notice, Outage};
 use super::outcome::{Outcome, Ticket};
 use super::polling::{self, Retirement};
-use super::producer::{closed, Shared, StopReport};
+use super::producer::{Shared, StopReport};
 use super::progress::Progress;
 use super::statistics::Counts;
 
