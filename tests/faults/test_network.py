@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kafka_email import EmailPublisher, KafkaConfig, KafkaConnectionError, kafka_manager
+from kafka_email import KafkaConfig, KafkaConnectionError, kafka_manager
 from support.account import Account
-from support.embedded import ADDRESS
 from support.health import always_connected, health_becomes, told
 from support.kafka import KafkaCluster
 from support.ports import HOST
@@ -67,23 +66,6 @@ async def test_a_node_that_is_frozen_from_the_beginning(cluster: KafkaCluster, t
             await health_becomes(lambda health: health.healthy and health.brokers == 3)
             await traffic.flows(AGAIN_S)
     assert judge(traffic, cluster.bootstrap_servers).failed == 0
-
-
-async def test_a_controller_that_is_frozen_from_the_beginning(cluster: KafkaCluster, topic: str) -> None:
-    """The others answer, but cannot give the producer its id: no event is acknowledged, and health says so."""
-    controller = cluster.controller()
-    controller.pause()
-    await kafka_manager.start(KafkaConfig(bootstrap_servers=cluster.bootstrap_servers, email_topic=topic))
-    try:
-        publishing = asyncio.create_task(EmailPublisher().publish_welcome_email(ADDRESS, "Ann"))
-        await told(connected=False)
-        health = await health_becomes(lambda health: not health.healthy)
-        assert "acknowledged no event" in (health.last_error or "")
-        controller.resume()
-        await publishing
-        await told(connected=True)
-    finally:
-        await kafka_manager.stop()
 
 
 async def test_slow_and_breaking_connections(proxy: Proxy, proxied: KafkaCluster, judge: Judge) -> None:
