@@ -161,17 +161,19 @@ impl OutcomeQueue {
         mem::replace(&mut self.pending.lock().outcomes, empty)
     }
 
-    /// The loop has settled what it took, all or a part of it, and now does something else for a while.
-    pub fn settled(&self, all: bool) {
-        let ended = {
+    /// The loop has settled what it took, all or a part of it, and now does something else for a while. Returns
+    /// whether nothing is left, not even what came meanwhile.
+    pub fn settled(&self, all: bool) -> bool {
+        let (all, ended) = {
             let mut pending = self.pending.lock();
             let all = all && pending.outcomes.is_empty();
             let ended = pending.turns.extract_if(.., |turn| all || turn.is_over());
-            ended.collect::<SmallVec<[_; 1]>>()
+            (all, ended.collect::<SmallVec<[_; 1]>>())
         };
         for turn in ended {
             turn.end();
         }
+        all
     }
 }
 

@@ -327,8 +327,8 @@ impl Mailbox {
         mailbox.will_go_on.store(false, Ordering::Relaxed);
         mailbox.refill();
         let settled = mailbox.settle_until(py, Instant::now() + BITE);
-        mailbox.queue.settled(matches!(settled, Ok(false)));
-        if !matches!(settled, Ok(false)) {
+        // The ring for what came meanwhile may be used up: loops without `add_reader` take it off the socket.
+        if !mailbox.queue.settled(matches!(settled, Ok(false))) {
             mailbox.will_go_on.store(true, Ordering::Relaxed);
             let again = slf.getattr(intern!(py, "settle"))?;
             mailbox.event_loop.call_method1(py, intern!(py, "call_soon"), (again, true))?;

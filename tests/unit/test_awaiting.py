@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import logging
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -180,3 +182,27 @@ def test_many_are_cancelled_after_they_are_queued(run, broker: EmbeddedBroker) -
         assert 0 < report.delivered <= len(usernames(broker)) - 1 <= 5000
 
     run(main(), broker)
+
+
+def test_a_slow_log_handler_delays_results_and_swallows_none(run, broker: EmbeddedBroker) -> None:
+    """While a line is written, more lines come and the loop is told again."""
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            time.sleep(0.002)
+
+    logger, slow = logging.getLogger("kafka_email.librdkafka"), Slow()
+
+    async def main() -> None:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(slow)
+        await kafka_manager.stop()
+        await kafka_manager.start(config_for(broker, producer_options={"debug": "msg,broker"}))
+        for _ in range(3):
+            await asyncio.gather(*publishes(10))
+
+    try:
+        run(main(), broker)
+    finally:
+        logger.removeHandler(slow)
+        logger.setLevel(logging.NOTSET)
