@@ -14,6 +14,7 @@ from support.jars import kafka_jars
 from support.java import java_command
 from support.kafka import PASSWORD, USER, Kafka, KafkaCluster
 from support.missing import MissingError
+from support.proxy import Proxy
 
 # How long an example takes depends on the machine. `make fuzz` tries many more of them, and others each time.
 settings.register_profile("default", deadline=None, derandomize=True)
@@ -67,6 +68,13 @@ def kafka() -> Iterator[Kafka]:
 def topic(kafka: Kafka) -> str:
     """A new, empty topic with six partitions."""
     return kafka.create_topic()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A proxy that knows no target yet."""
+    with Proxy() as listening:
+        yield listening
 
 
 @pytest.fixture(scope="session")

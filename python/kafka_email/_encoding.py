@@ -14,11 +14,12 @@ def encode_key(key: str | bytes | None) -> bytes | None:
 
     Raises:
         TypeError: The key is neither text nor bytes.
+        UnicodeEncodeError: The key holds a lone surrogate.
     """
     if key is None or isinstance(key, bytes):
         return key
     if isinstance(key, str):
-        return key.encode()
+        return _utf8(key, "a key")
     raise TypeError(f"a key is str, bytes or None, not {type(key).__name__}")
 
 
@@ -27,6 +28,7 @@ def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
 
     Raises:
         TypeError: A name is not text, or a value neither text nor bytes.
+        UnicodeEncodeError: A name or a value holds a lone surrogate.
         ValueError: A name is empty, holds NUL, or is one that the package sets itself.
     """
     return [_encode_header(name, value) for name, value in headers.items()] if headers else None
@@ -39,4 +41,14 @@ def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:
         raise ValueError("a header name is not empty and holds no NUL")
     if name in RESERVED_HEADERS:
         raise ValueError(f"the header {name!r} is set by kafka-email itself: choose another name")
-    return name, value.encode() if isinstance(value, str) else value
+    _utf8(name, "a header name")
+    return name, _utf8(value, "a header value") if isinstance(value, str) else value
+
+
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        start = error.start
+    # Python's own error holds the whole text, and shows it in its repr.
+    raise UnicodeEncodeError("utf-8", text[start], 0, 1, f"{what} holds a lone surrogate at index {start}")

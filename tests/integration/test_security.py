@@ -3,11 +3,12 @@
 import asyncio
 import base64
 import json
+import logging
 import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -39,6 +40,19 @@ from support.kafka import PASSWORD, USER, KafkaCluster
 from support.ports import HOST, free_port
 
 WRONG = "wrong-horse-battery"
+TOKEN_HEAD = base64.urlsafe_b64encode(b'{"alg": "none"}').decode().rstrip("=")
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> Iterator[None]:
+    """Not by all of librdkafka's debugging either, nor past the log."""
+    monkeypatch.setenv("KAFKA_PRODUCER_OPTIONS", '{"debug": "all"}')
+    caplog.set_level(logging.DEBUG)
+    yield
+    lines = [str(record.__dict__) for record in caplog.get_records("call")] + [*capfd.readouterr()]
+    assert not [line for line in lines for secret in (PASSWORD, WRONG, KEY_PASSWORD, TOKEN_HEAD) if secret in line]
 
 
 @asynccontextmanager
@@ -72,8 +86,9 @@ async def publishes(kafka: KafkaCluster, config: KafkaConfig) -> None:
     assert json.loads(record.value or b"") == {"secure": True}
 
 
-async def test_tls(secure_kafka: KafkaCluster, certificates: Certificates) -> None:
+async def test_tls(secure_kafka: KafkaCluster, certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:
     await publishes(secure_kafka, tls(secure_kafka, "SSL", certificates))
+    assert "kafka_email.librdkafka" in {record.name for record in caplog.records}, "nothing is debugged"
 
 
 @pytest.mark.parametrize("locked", [False, True])

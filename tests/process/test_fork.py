@@ -4,8 +4,8 @@ import pytest
 
 from support.process import assert_clean, run_script
 
-PREAMBLE = """
-import asyncio, multiprocessing, os, sys
+PREAMBLE = r"""
+import asyncio, multiprocessing, os, sys, warnings
 from kafka_email import KafkaConfig, NotStartedError, kafka_manager
 from kafka_email.testing import EmbeddedBroker
 from support.embedded import publish, usernames
@@ -19,6 +19,9 @@ async def start_and_publish(servers):
 
 def work(servers):
     asyncio.run(start_and_publish(servers))
+
+# CPython's own, from 3.12 on, about any process that forks and has threads.
+warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 def fork(child):
     pid = os.fork()

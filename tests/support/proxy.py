@@ -28,8 +28,12 @@ class Proxy:
         """May be set after the start, before the first connection."""
         self.delay_s = 0.0
         """How long bytes take in each direction: half of what is added to a round trip."""
-        self.requested_bytes = 0
-        """How much clients have sent so far."""
+        self.connections = 0
+        """How often a client has connected so far."""
+        self.requests = bytearray()
+        """What clients have sent so far."""
+        self.responses = bytearray()
+        """What they were answered so far."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
@@ -59,25 +63,27 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         target_reader, target_writer = await asyncio.open_connection(HOST, self.target_port)
         ends = {writer, target_writer}
         self._writers |= ends
         try:
             await asyncio.gather(
-                self._pass_on(reader, target_writer, counts=True), self._pass_on(target_reader, writer, counts=False)
+                self._pass_on(reader, target_writer, self.requests),
+                self._pass_on(target_reader, writer, self.responses),
             )
         finally:
             self._writers -= ends
             for end in ends:
                 end.close()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: bool) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, noted: bytearray) -> None:
         """Until either end is gone; then the other one goes as well."""
         on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         arriving = asyncio.create_task(self._arrive(on_the_way, writer))
         with suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK):
-                self.requested_bytes += len(chunk) * counts
+                noted += chunk
                 on_the_way.put_nowait((time.monotonic() + self.delay_s, chunk))
         on_the_way.put_nowait((0.0, b""))
         await arriving

@@ -37,6 +37,8 @@ class ServerOptions:
     """Passwords by user name, known to PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 alike."""
     certificates: Certificates | None = None
     """Needed for the listeners with SSL in their name."""
+    advertised: Mapping[str, int] = field(default_factory=dict)
+    """Ports that clients are sent to in place of the listeners' own, by name: those of proxies."""
     partitions: int = 6
     """Of a topic that is created without saying how many."""
     auto_create_topics: bool = True
@@ -63,7 +65,7 @@ def server_properties(
 ) -> dict[str, str]:
     """Properties of node `number`, counted from 1, which is both broker and controller of its cluster."""
     own = addresses[number - 1]
-    clients = ",".join(f"{name}://{HOST}:{port}" for name, port in own.listeners.items())
+    clients = _urls(own.listeners)
     protocols = ",".join(f"{name}:{PROTOCOLS[name]}" for name in own.listeners)
     replicas, in_sync = len(addresses), max(1, len(addresses) - 1)
     return {
@@ -73,7 +75,7 @@ def server_properties(
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "listeners": f"{clients},CONTROLLER://{HOST}:{own.controller}",
-        "advertised.listeners": clients,
+        "advertised.listeners": _urls({**own.listeners, **options.advertised}),
         "listener.security.protocol.map": f"{protocols},CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
         "log.cleaner.dedupe.buffer.size": "16777216",  # the default does not fit into a small heap
@@ -94,6 +96,10 @@ def server_properties(
         **_sasl(options),
         **options.properties,
     }
+
+
+def _urls(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
 
 
 def _tls(options: ServerOptions) -> dict[str, str]:
