@@ -45,6 +45,8 @@ test-rust: venv ## cargo test (FILTER=name for some)
 	$(step) 'Rust tests'
 	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
 		cargo test $(CARGO_FLAGS) $(FILTER)
+	$(step) 'every order of the threads'
+	@cargo test $(CARGO_FLAGS) --manifest-path tests/handover/Cargo.toml --target-dir target/handover
 
 .PHONY: test-python
 test-python: ready build ## pytest against the installed wheel (ARGS='-k name' for some)
@@ -136,6 +138,7 @@ ready: venv
 lint-style: venv
 	$(step) 'formatting and ruff'
 	@cargo fmt --check
+	@cargo fmt --check --manifest-path tests/handover/Cargo.toml
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 
@@ -143,6 +146,8 @@ lint-style: venv
 lint-rust: venv
 	$(step) 'clippy'
 	@cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	@cargo clippy $(CARGO_FLAGS) --all-targets --manifest-path tests/handover/Cargo.toml --target-dir target/handover \
+		-- -D warnings
 
 .PHONY: lint-python
 lint-python: build

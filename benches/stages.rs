@@ -114,7 +114,10 @@ fn outcomes(criterion: &mut Criterion) {
             || (0..MANY).map(|slot| (slot, Outcome::Delivered(stored))).collect::<Vec<_>>(),
             |batch| {
                 queue.append(batch, None);
-                queue.take(Vec::new())
+                queue.handover().begin(true);
+                let count = std::iter::from_fn(|| queue.handover().next()).count();
+                queue.handover().end();
+                count
             },
             BatchSize::SmallInput,
         );

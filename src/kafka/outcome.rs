@@ -1,19 +1,16 @@
 //! The way back: from librdkafka's threads to the event loop that waits.
 //!
 //! Each event loop has one [`OutcomeQueue`]. A native thread pushes what became of an event and, if nobody was told
-//! yet, rings the [`Bell`]: one byte on a socket that the loop watches. The loop then takes everything at once.
+//! yet, rings the [`SocketBell`]: one byte on a socket that the loop watches. The loop then takes everything at once.
 //! No native thread ever enters Python.
 
 use std::io::{self, Read, Write};
-use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use smallvec::SmallVec;
-
 use super::delivery::Acknowledgement;
 use super::error::Failure;
+use super::handover::{Bell, Handover, Turn};
 use super::health::Health;
 use super::notice::Notice;
 use super::producer::StopReport;
@@ -83,22 +80,7 @@ pub enum Outcome {
 /// Outcomes for one event loop, in the order in which they happened.
 pub struct OutcomeQueue {
     id: u32,
-    pending: Mutex<Pending>,
-    bell: Bell,
-}
-
-#[derive(Default)]
-struct Pending {
-    outcomes: Vec<(u32, Outcome)>,
-    turns: Vec<Arc<dyn Turn>>,
-}
-
-/// Someone who waits until the loop has settled everything.
-pub trait Turn: Send + Sync {
-    /// Whether the wait has been long enough.
-    fn is_over(&self) -> bool;
-    /// Called once.
-    fn end(&self);
+    handover: Handover<(u32, Outcome), SocketBell>,
 }
 
 impl OutcomeQueue {
@@ -108,7 +90,7 @@ impl OutcomeQueue {
     /// When the system has no socket left.
     pub fn new() -> io::Result<Self> {
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
-        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), pending: Mutex::default(), bell: Bell::new()? })
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), handover: Handover::new(SocketBell::new()?) })
     }
 
     /// Identity of this queue in tickets.
@@ -116,64 +98,26 @@ impl OutcomeQueue {
         self.id
     }
 
-    /// The socket that the loop watches.
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    /// The loop's end of it.
+    pub fn handover(&self) -> &Handover<(u32, Outcome), SocketBell> {
+        &self.handover
     }
 
     /// Adds one outcome.
     pub fn push(&self, slot: u32, outcome: Outcome) {
-        self.add(|pending| pending.outcomes.push((slot, outcome)));
+        self.handover.push((slot, outcome));
     }
 
     /// Adds the outcomes of one batch, leaving `batch` empty with its capacity; `turn` ends when they are settled.
     pub fn append(&self, batch: &mut Vec<(u32, Outcome)>, turn: Option<Arc<dyn Turn>>) {
-        if !batch.is_empty() {
-            self.add(|pending| {
-                pending.outcomes.append(batch);
-                pending.turns.extend(turn);
-            });
-        }
-    }
-
-    fn add(&self, add: impl FnOnce(&mut Pending)) {
-        let was_empty = {
-            let mut pending = self.pending.lock();
-            let was_empty = pending.outcomes.is_empty();
-            add(&mut pending);
-            was_empty
-        };
-        if was_empty {
-            self.bell.ring();
-        }
+        self.handover.append(batch, turn);
     }
 
     /// Adds a line for the log, unless the loop is far behind: then it has better things to do.
     pub fn notice(&self, notice: Notice) {
-        if self.pending.lock().outcomes.len() < NOTICES {
+        if self.handover.waiting() < NOTICES {
             self.push(NOBODY, Outcome::Notice(notice));
         }
-    }
-
-    /// Takes everything, giving `empty` in exchange so that its capacity is used again.
-    pub fn take(&self, empty: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
-        self.bell.hush();
-        mem::replace(&mut self.pending.lock().outcomes, empty)
-    }
-
-    /// The loop has settled what it took, all or a part of it, and now does something else for a while. Returns
-    /// whether nothing is left, not even what came meanwhile.
-    pub fn settled(&self, all: bool) -> bool {
-        let (all, ended) = {
-            let mut pending = self.pending.lock();
-            let all = all && pending.outcomes.is_empty();
-            let ended = pending.turns.extract_if(.., |turn| all || turn.is_over());
-            (all, ended.collect::<SmallVec<[_; 1]>>())
-        };
-        for turn in ended {
-            turn.end();
-        }
-        all
     }
 }
 
@@ -183,12 +127,12 @@ type Wire = std::os::unix::net::UnixStream;
 type Wire = std::net::TcpStream;
 
 /// A connected pair of sockets, the ringing and the listening end.
-pub struct Bell {
+pub struct SocketBell {
     ringing: Wire,
     listening: Wire,
 }
 
-impl Bell {
+impl SocketBell {
     fn new() -> io::Result<Self> {
         let (ringing, listening) = wires()?;
         ringing.set_nonblocking(true)?;
@@ -200,7 +144,9 @@ impl Bell {
     pub fn listening(&self) -> &Wire {
         &self.listening
     }
+}
 
+impl Bell for SocketBell {
     fn ring(&self) {
         // A full socket has bytes that the loop has yet to see, and a closed one has nobody to see them.
         let _ = (&self.ringing).write(&[1]);

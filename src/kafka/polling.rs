@@ -12,10 +12,11 @@ use super::brokers::Told;
 use super::delivery::DeliveryReport;
 use super::error::{Class, Failure, Kind};
 use super::gate::micros;
+use super::handover::Turn;
 use super::metrics::METRICS;
 use super::native::{Listener, Native};
 use super::notice::{Level, Notice};
-use super::outcome::{Outcome, OutcomeQueue, Turn};
+use super::outcome::{Outcome, OutcomeQueue};
 use super::producer::Shared;
 
 /// Longest sleep of the thread, and the granularity of deadlines in the backlog.

@@ -16,9 +16,10 @@ use super::brokers::Brokers;
 use super::error::{Class, Failure, Kind};
 use super::explanation::closed;
 use super::gate::{self, Gate};
+use super::handover::Turn;
 use super::native::Native;
 use super::notice::Notice;
-use super::outcome::{Outcome, OutcomeQueue, Ticket, Turn};
+use super::outcome::{Outcome, OutcomeQueue, Ticket};
 use super::record::Record;
 use super::settings::{Limits, Settings};
 use super::statistics::Statistics;
@@ -373,7 +374,9 @@ mod tests {
         while outcomes.len() < count {
             assert!(Instant::now() < deadline, "{} of {count} outcomes came", outcomes.len());
             sleep(Duration::from_millis(1));
-            outcomes.extend(queue.take(Vec::new()));
+            queue.handover().begin(true);
+            outcomes.extend(std::iter::from_fn(|| queue.handover().next()));
+            queue.handover().end();
         }
         outcomes
     }

@@ -1,8 +1,6 @@
 //! One mailbox for each event loop: who waits there, and the settling of many of them at one wake-up.
 
-use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,8 +36,6 @@ pub struct Mailbox {
     journal: Py<PyAny>,
     // Taken for moments, on the loop's thread with the GIL held, and never while Python code runs.
     waiters: Mutex<Slab<Waiter>>,
-    rest: Mutex<VecDeque<(u32, Outcome)>>,
-    will_go_on: AtomicBool,
 }
 
 struct Waiter {
@@ -114,8 +110,6 @@ impl Mailbox {
                 event_loop: event_loop.clone().unbind(),
                 journal: py.import("kafka_email._journal")?.unbind().into_any(),
                 waiters: Mutex::default(),
-                rest: Mutex::default(),
-                will_go_on: AtomicBool::new(false),
             },
         )?;
         wakeup.call_method1("listen", (event_loop, &mailbox))?;
@@ -177,10 +171,10 @@ impl Mailbox {
         }
     }
 
-    /// Settles what is at hand, until it is nobody's turn any more or time is up; whether something is left.
-    fn settle_until(&self, py: Python<'_>, end: Instant) -> PyResult<bool> {
+    /// Settles what is at hand, until nothing is left of it or time is up.
+    fn settle_until(&self, py: Python<'_>, end: Instant) -> PyResult<()> {
         let log_deliveries = self.journal.call_method0(py, intern!(py, "logs_deliveries"))?.extract(py)?;
-        while let Some((slot, outcome)) = self.next() {
+        while let Some((slot, outcome)) = self.queue.handover().next() {
             if let Err(error) = self.settle_one(py, slot, outcome, log_deliveries) {
                 self.survive(py, error)?;
             }
@@ -188,7 +182,7 @@ impl Mailbox {
                 break;
             }
         }
-        Ok(!self.rest.lock().is_empty())
+        Ok(())
     }
 
     /// A task or a log handler went wrong. What ends the process ends it here too; the others still get their outcome.
@@ -283,21 +277,6 @@ impl Mailbox {
         }
         Ok(())
     }
-
-    /// The next outcome of those at hand.
-    fn next(&self) -> Option<(u32, Outcome)> {
-        self.rest.lock().pop_front()
-    }
-
-    /// Takes what has come, if nothing is left from before.
-    fn refill(&self) {
-        let mut rest = self.rest.lock();
-        if rest.is_empty() {
-            // The capacity goes back and forth.
-            let empty = Vec::from(mem::take(&mut *rest));
-            *rest = self.queue.take(empty).into();
-        }
-    }
 }
 
 #[pymethods]
@@ -306,34 +285,30 @@ impl Mailbox {
     #[cfg(unix)]
     fn fileno(&self) -> i32 {
         use std::os::fd::AsRawFd;
-        self.queue.bell().listening().as_raw_fd()
+        self.queue.handover().bell().listening().as_raw_fd()
     }
 
     /// Handle of the socket that becomes readable when there is something to settle.
     #[cfg(windows)]
     fn fileno(&self) -> u64 {
         use std::os::windows::io::AsRawSocket;
-        self.queue.bell().listening().as_raw_socket()
+        self.queue.handover().bell().listening().as_raw_socket()
     }
 
     /// Settles what has come, a bite at a time. Called by the loop: when the socket is readable, and to go on.
     #[pyo3(signature = (goes_on=false))]
     fn settle(slf: &Bound<'_, Self>, goes_on: bool) -> PyResult<()> {
         let (py, mailbox) = (slf.py(), slf.get());
-        // One bite for each round of the loop, however often the socket rings meanwhile.
-        if mailbox.will_go_on.load(Ordering::Relaxed) && !goes_on {
+        let handover = mailbox.queue.handover();
+        if !handover.begin(goes_on) {
             return Ok(());
         }
-        mailbox.will_go_on.store(false, Ordering::Relaxed);
-        mailbox.refill();
         let settled = mailbox.settle_until(py, Instant::now() + BITE);
-        // The ring for what came meanwhile may be used up: loops without `add_reader` take it off the socket.
-        if !mailbox.queue.settled(matches!(settled, Ok(false))) {
-            mailbox.will_go_on.store(true, Ordering::Relaxed);
+        if handover.end() {
             let again = slf.getattr(intern!(py, "settle"))?;
             mailbox.event_loop.call_method1(py, intern!(py, "call_soon"), (again, true))?;
         }
-        settled.map(drop)
+        settled
     }
 }
 
