@@ -20,8 +20,43 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How long librdkafka may take to hand back what it was told to give up.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
+/// What became of the events that were under way when the producer was asked to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StopReport {
+    /// Events acknowledged.
+    pub delivered: u64,
+    /// Events given up.
+    pub failed: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Takes the report when everything is closed.
+pub type Reporter = Box<dyn FnOnce(StopReport) + Send>;
+
+/// How to stop.
+pub struct Stop {
+    /// Time to flush.
+    pub timeout: Duration,
+    /// The counters when it was asked for: what was under way then is in the report.
+    pub before: Counts,
+    /// When it was asked for.
+    pub asked: Instant,
+    /// Takes the report.
+    pub reporter: Reporter,
+}
+
+impl Stop {
+    /// Reports, once everything is released.
+    pub fn finish(self, after: Counts) {
+        let delivered = after.delivered - self.before.delivered;
+        let failed = after.accepted.saturating_sub(after.delivered).saturating_sub(self.before.failed);
+        (self.reporter)(StopReport { delivered, failed, elapsed: self.asked.elapsed() });
+    }
+}
+
 /// Closes, and returns what the counters say at the end.
-pub async fn close(shared: &Arc<Shared>, retirement: Option<Retirement>, timeout: Duration) -> Counts {
+pub(super) async fn close(shared: &Arc<Shared>, retirement: Option<Retirement>, timeout: Duration) -> Counts {
     shared.is_closing.store(true, Ordering::Release);
     flush(shared, Instant::now() + timeout).await;
     give_up(shared).await;

@@ -4,9 +4,22 @@
 //! nothing for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::error::Class;
 use super::histogram::{Histogram, Snapshot};
+
+/// A look at a producer, for monitoring.
+pub struct Gauges {
+    /// Events that wait for those in flight, or for space in the queue.
+    pub waiting: u64,
+    /// Events with librdkafka: in its queue, or sent and not acknowledged.
+    pub in_flight: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Mean round trip of the last seconds, by the number of the broker.
+    pub round_trips: Vec<(i32, Duration)>,
+}
 
 /// The counters of this process.
 pub static METRICS: Metrics = Metrics::new();

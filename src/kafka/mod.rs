@@ -8,7 +8,7 @@
 pub mod backlog;
 pub mod broker;
 pub mod brokers;
-mod closing;
+pub mod closing;
 pub mod delivery;
 pub mod error;
 mod explanation;

@@ -13,42 +13,21 @@ use tokio::sync::Notify;
 
 use super::backlog::Backlog;
 use super::brokers::Brokers;
+use super::closing::{Reporter, Stop, StopReport};
 use super::error::{Class, Failure, Kind};
 use super::explanation::closed;
 use super::gate::{self, Gate};
 use super::handover::Turn;
+use super::metrics::Gauges;
 use super::native::Native;
 use super::notice::Notice;
 use super::outcome::{Outcome, OutcomeQueue, Ticket};
 use super::record::Record;
 use super::settings::{Limits, Settings};
 use super::statistics::Statistics;
-use super::supervisor::{self, Command, Reporter, Stop};
+use super::supervisor::{self, Command};
 use super::token::{Token, TokenCell};
 use super::trouble::Trouble;
-
-/// What became of the events that were under way when the producer was asked to stop.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StopReport {
-    /// Events acknowledged.
-    pub delivered: u64,
-    /// Events given up.
-    pub failed: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// A look at a producer, for monitoring.
-pub struct Gauges {
-    /// Events that wait for those in flight, or for space in the queue.
-    pub waiting: u64,
-    /// Events with librdkafka: in its queue, or sent and not acknowledged.
-    pub in_flight: u64,
-    /// Bytes of their keys and values.
-    pub bytes: u64,
-    /// Mean round trip of the last seconds, by the number of the broker.
-    pub round_trips: Vec<(i32, Duration)>,
-}
 
 /// How far an event got when it was taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

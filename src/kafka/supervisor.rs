@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{spawn_blocking, JoinHandle};
 use tokio::time::{sleep_until, Instant as TokioInstant};
 
-use super::closing;
+use super::closing::{self, Stop, StopReport};
 use super::error::{Failure, Kind};
 use super::explanation::closed;
 use super::health::Health;
@@ -24,9 +24,8 @@ use super::native::{Cluster, Native};
 use super::notice::{Level, Notice, Outage};
 use super::outcome::{Outcome, Ticket};
 use super::polling::{self, Retirement};
-use super::producer::{Shared, StopReport};
+use super::producer::Shared;
 use super::progress::Progress;
-use super::statistics::Counts;
 
 /// Longest blocking look at the cluster.
 const PROBE_SLICE: Duration = Duration::from_secs(1);
@@ -40,30 +39,6 @@ const LONGEST_STALL: Duration = Duration::from_secs(6);
 const WATCH_INTERVAL: Duration = Duration::from_secs(3);
 /// Longest pause between two connection attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
-
-/// Takes the report when everything is closed.
-pub type Reporter = Box<dyn FnOnce(StopReport) + Send>;
-
-/// How to stop.
-pub struct Stop {
-    /// Time to flush.
-    pub timeout: Duration,
-    /// The counters when it was asked for: what was under way then is in the report.
-    pub before: Counts,
-    /// When it was asked for.
-    pub asked: Instant,
-    /// Takes the report.
-    pub reporter: Reporter,
-}
-
-impl Stop {
-    /// Reports, once everything is released.
-    fn finish(self, after: Counts) {
-        let delivered = after.delivered - self.before.delivered;
-        let failed = after.accepted.saturating_sub(after.delivered).saturating_sub(self.before.failed);
-        (self.reporter)(StopReport { delivered, failed, elapsed: self.asked.elapsed() });
-    }
-}
 
 /// What the handle asks for.
 pub enum Command {

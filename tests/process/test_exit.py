@@ -16,7 +16,7 @@ from kafka_email.testing import EmbeddedBroker
 from support.embedded import config_for, eventually, in_threads, native_threads, publish, publishes, usernames
 
 broker = EmbeddedBroker().start()
-config = config_for(broker, request_timeout_ms=2000)
+config = config_for(broker, request_timeout_ms=10_000)
 
 async def start_and_publish():
     await kafka_manager.start(config)
