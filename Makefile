@@ -22,6 +22,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests and examples import the installed wheel, never the source tree.
 unexport PYTHONPATH
 
+# Leaks are not errors: the rdkafka crate never gives back one queue handle of each client, 24 bytes and the queue.
+VALGRIND := valgrind --quiet --error-exitcode=1 --leak-check=no
+
 step = @printf '\n==> %s\n'
 
 .PHONY: help
@@ -76,6 +79,14 @@ fuzz: venv build ## the properties with many more examples: an hour
 		PROPTEST_CASES=5000000 cargo test $(CARGO_FLAGS) --test properties
 	$(step) 'properties of the whole'
 	@$(BIN)/pytest --hypothesis-profile fuzz --timeout 7200 tests/unit/test_validation.py tests/unit/test_life_cycle.py
+
+.PHONY: memcheck
+memcheck: venv ## the Rust tests, librdkafka included, under valgrind (Debian package valgrind)
+	$(step) 'memcheck'
+	@command -v valgrind > /dev/null || { echo 'memcheck: valgrind is missing (Debian package valgrind)' >&2; exit 1; }
+	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+		CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER='$(VALGRIND)' \
+		cargo test $(CARGO_FLAGS) --lib -- --test-threads=1
 
 .PHONY: demo
 demo: build ## run examples/demo.py (SERVE=1 leaves its web application running)
