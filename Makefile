@@ -25,6 +25,11 @@ unexport PYTHONPATH
 # Leaks are not errors: the rdkafka crate never gives back one queue handle of each client, 24 bytes and the queue.
 VALGRIND := valgrind --quiet --error-exitcode=1 --leak-check=no
 
+# The Rust tests are programs that embed Python.
+with_libpython = LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}"
+# A package of its own, which needs neither librdkafka nor Python.
+HANDOVER := --manifest-path tests/handover/Cargo.toml
+
 step = @printf '\n==> %s\n'
 
 .PHONY: help
@@ -46,10 +51,10 @@ lint: lint-style lint-rust lint-python ## formatting, clippy, ruff, mypy and the
 .PHONY: test-rust
 test-rust: venv ## cargo test (FILTER=name for some)
 	$(step) 'Rust tests'
-	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+	@$(with_libpython) \
 		cargo test $(CARGO_FLAGS) $(FILTER)
 	$(step) 'every order of the threads'
-	@cargo test $(CARGO_FLAGS) --manifest-path tests/handover/Cargo.toml --target-dir target/handover
+	@cargo test $(CARGO_FLAGS) $(HANDOVER) --target-dir target/handover
 
 .PHONY: test-python
 test-python: ready build ## pytest against the installed wheel (ARGS='-k name' for some)
@@ -75,7 +80,7 @@ soak: ready build ## half an hour of load while brokers come and go (MINUTES=5 f
 .PHONY: fuzz
 fuzz: venv build ## the properties with many more examples: an hour
 	$(step) 'properties of the Rust half'
-	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+	@$(with_libpython) \
 		PROPTEST_CASES=5000000 cargo test $(CARGO_FLAGS) --test properties
 	$(step) 'properties of the whole'
 	@$(BIN)/pytest --hypothesis-profile fuzz --timeout 7200 tests/unit/test_validation.py tests/unit/test_life_cycle.py
@@ -84,7 +89,7 @@ fuzz: venv build ## the properties with many more examples: an hour
 memcheck: venv ## the Rust tests, librdkafka included, under valgrind (Debian package valgrind)
 	$(step) 'memcheck'
 	@command -v valgrind > /dev/null || { echo 'memcheck: valgrind is missing (Debian package valgrind)' >&2; exit 1; }
-	@LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+	@$(with_libpython) \
 		CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER='$(VALGRIND)' \
 		cargo test $(CARGO_FLAGS) --lib -- --test-threads=1
 
@@ -149,7 +154,7 @@ ready: venv
 lint-style: venv
 	$(step) 'formatting and ruff'
 	@cargo fmt --check
-	@cargo fmt --check --manifest-path tests/handover/Cargo.toml
+	@cargo fmt --check $(HANDOVER)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 
@@ -157,8 +162,7 @@ lint-style: venv
 lint-rust: venv
 	$(step) 'clippy'
 	@cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	@cargo clippy $(CARGO_FLAGS) --all-targets --manifest-path tests/handover/Cargo.toml --target-dir target/handover \
-		-- -D warnings
+	@cargo clippy $(CARGO_FLAGS) --all-targets $(HANDOVER) --target-dir target/handover -- -D warnings
 
 .PHONY: lint-python
 lint-python: build

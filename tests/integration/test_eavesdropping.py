@@ -1,9 +1,8 @@
 """What somebody on the way between the application and Kafka gets to see."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -25,7 +24,9 @@ def listener(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def config(listener: str, proxy: Proxy, make_kafka: Callable[..., KafkaCluster], certificates: Certificates) -> Any:
+def config(
+    listener: str, proxy: Proxy, make_kafka: Callable[..., KafkaCluster], certificates: Certificates
+) -> Iterator[KafkaConfig]:
     """A configuration whose connections all pass the proxy; nothing is compressed."""
     options = {"listeners": (listener,), "users": {USER: PASSWORD}, "certificates": certificates}
     with make_kafka(**options, advertised={listener: proxy.port}) as kafka:
