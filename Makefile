@@ -90,7 +90,7 @@ memcheck: venv ## the Rust tests, librdkafka included, under valgrind (Debian pa
 	$(step) 'memcheck'
 	@command -v valgrind > /dev/null || { echo 'memcheck: valgrind is missing (Debian package valgrind)' >&2; exit 1; }
 	@$(with_libpython) \
-		CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER='$(VALGRIND)' \
+		env "CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER=$(VALGRIND)" \
 		cargo test $(CARGO_FLAGS) --lib -- --test-threads=1
 
 .PHONY: demo
