@@ -31,6 +31,10 @@ use super::progress::Progress;
 const PROBE_SLICE: Duration = Duration::from_secs(1);
 /// Slices of one connection attempt when nobody refuses and nobody answers.
 const SLICES_OF_ATTEMPT: u32 = 5;
+/// Looks at the cluster, one after the other, that a new client begins with. librdkafka asks for its producer id when
+/// metadata arrives, and the first may be what ends the connection that it came by; without more of them librdkafka
+/// tries again half a second later, and nothing is sent until then.
+const FIRST_PROBES: u32 = 2;
 /// Slices without an answer after which a connected cluster counts as gone.
 const SLICES_UNTIL_LOST: u32 = 3;
 /// How long events may be under way without any being acknowledged, in a cluster that answers otherwise.
@@ -87,6 +91,7 @@ struct Supervisor {
     phase: Phase,
     attempt: u32,
     slices: u32,
+    answers_of_client: u32,
     probe: Option<Probe>,
     next_probe: Instant,
     waiting_for_start: Vec<Ticket>,
@@ -104,6 +109,7 @@ impl Supervisor {
             phase: Phase::Connecting,
             attempt: 1,
             slices: 0,
+            answers_of_client: 0,
             probe: None,
             next_probe: Instant::now(),
             waiting_for_start: Vec::new(),
@@ -159,6 +165,7 @@ impl Supervisor {
             |error: io::Error| Failure::new(Kind::CONFIGURATION, format!("cannot start a thread: {error}"));
         self.retirement = Some(polling::spawn(&self.shared, Arc::clone(&native)).map_err(threads_left)?);
         *self.shared.native.write() = Some(native);
+        self.answers_of_client = 0;
         Ok(())
     }
 
@@ -263,6 +270,7 @@ impl Supervisor {
     fn on_answer(&mut self, cluster: &Cluster, latency: Duration) {
         self.slices = 0;
         self.attempt = 1;
+        self.answers_of_client = self.answers_of_client.saturating_add(1);
         self.shared.has_answered.store(true, Ordering::Release);
         let stall = self.progress.stall(self.shared.statistics.counts(), Instant::now());
         if stall > LONGEST_STALL && !matches!(self.phase, Phase::Connecting) {
@@ -272,7 +280,8 @@ impl Supervisor {
             // The cluster as a whole is back; while it is there, a single broker's trouble ends by being forgotten.
             self.shared.trouble.clear();
         }
-        self.next_probe = Instant::now() + WATCH_INTERVAL;
+        let pause = if self.answers_of_client < FIRST_PROBES { Duration::ZERO } else { WATCH_INTERVAL };
+        self.next_probe = Instant::now() + pause;
         if let Some(notice) = self.outage.is_over() {
             self.shared.say(notice);
         }
