@@ -1,11 +1,16 @@
-"""The life of the manager in any order: start, stop, publish, cancel, with a cluster that goes and comes back."""
+"""The life of the manager in any order: start, stop, publish, cancel, fork, with a cluster that goes and comes back."""
 
 import asyncio
+import os
+import signal
+import sys
+import traceback
+import warnings
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -19,10 +24,14 @@ from kafka_email import (
     kafka_manager,
 )
 from kafka_email.testing import EmbeddedBroker
-from support.embedded import TOPIC, config_for, eventually, publish, usernames
+from support.embedded import TOPIC, config_for, publish, usernames
+from support.health import told
 
 T = TypeVar("T")
 LIMIT_S = 20.0
+AWAY_MS = 100
+"""How far the brokers are away when they go down."""
+PAUSES_S = st.sampled_from([0.0, 0.001, 0.01])
 
 
 class LifeCycle(RuleBasedStateMachine):
@@ -33,6 +42,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.broker = EmbeddedBroker().start()
         self.broker.create_topic(TOPIC, 1)
+        self.config = config_for(self.broker, request_timeout_ms=2000, max_connection_retries=1)
         self.is_started, self.is_up = False, True
         self.number = 0
         self.stored: list[str] = []
@@ -45,19 +55,33 @@ class LifeCycle(RuleBasedStateMachine):
         self.number += count
         return [str(number) for number in range(self.number - count, self.number)]
 
-    @rule()
-    def start(self) -> None:
-        config = config_for(self.broker, request_timeout_ms=2000, max_connection_retries=1)
+    @rule(calls=st.integers(1, 3))
+    def start(self, calls: int) -> None:
+        async def start() -> list[None]:
+            return await asyncio.gather(*[kafka_manager.start(self.config) for _ in range(calls)])
+
         if self.is_started or self.is_up:
-            self.run(kafka_manager.start(config))
+            self.run(start())
             self.is_started = True
         else:
             with pytest.raises(KafkaConnectionError):
-                self.run(kafka_manager.start(config))
+                self.run(start())
 
-    @rule()
-    def stop(self) -> None:
-        assert self.run(kafka_manager.stop(1.0)).failed == 0
+    @rule(count=st.integers(0, 30), seconds=PAUSES_S)
+    def stop(self, count: int, seconds: float) -> None:
+        """With events under way."""
+
+        async def begin_and_stop(names: list[str]) -> int:
+            tasks = [asyncio.create_task(publish(name)) for name in names]
+            await asyncio.sleep(seconds)
+            report = await kafka_manager.stop(1.0)
+            assert (report.failed == 0) or not self.is_up
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            self.settle(names, results, ProducerClosedError)
+            return report.delivered + report.failed
+
+        counted = self.run(begin_and_stop(self.names(count)))
+        assert counted >= count or seconds or not self.is_started, "each of them is in the report"
         self.is_started = False
 
     @rule(count=st.integers(1, 30))
@@ -66,19 +90,23 @@ class LifeCycle(RuleBasedStateMachine):
             return await asyncio.gather(*map(publish, names), return_exceptions=True)
 
         names = self.names(count)
-        for name, result in zip(names, self.run(all_of(names)), strict=True):
-            if not self.is_started:
-                assert isinstance(result, NotStartedError | ProducerClosedError)
-            elif self.is_up:
-                assert isinstance(result, RecordMetadata), result
+        self.settle(names, self.run(all_of(names)), KafkaTimeoutError)
+
+    def settle(self, names: list[str], results: list[RecordMetadata | BaseException], down: type[KafkaError]) -> None:
+        """Notes what became of events; those that failed did so with `down`, and because the cluster was down."""
+        for name, result in zip(names, results, strict=True):
+            if isinstance(result, RecordMetadata):
                 self.stored.append(name)
-            else:
-                assert isinstance(result, KafkaTimeoutError), result
+            elif self.is_started:
+                assert isinstance(result, down), result
+                assert not self.is_up
                 if result.maybe_delivered:
                     self.perhaps_stored.add(name)
+            else:
+                assert isinstance(result, NotStartedError | ProducerClosedError)
 
     @precondition(lambda self: self.is_started and self.is_up)
-    @rule(count=st.integers(1, 10), seconds=st.sampled_from([0.0, 0.001, 0.01]))
+    @rule(count=st.integers(1, 10), seconds=PAUSES_S)
     def cancel(self, count: int, seconds: float) -> None:
         async def begin_and_cancel(names: list[str]) -> None:
             tasks = [asyncio.create_task(publish(name)) for name in names]
@@ -91,17 +119,68 @@ class LifeCycle(RuleBasedStateMachine):
         self.perhaps_stored |= set(names)
         self.run(begin_and_cancel(names))
 
+    @precondition(lambda _: hasattr(os, "fork"))
     @rule()
-    def down(self) -> None:
-        self.broker.broker_down()
-        self.is_up = False
+    def fork(self) -> None:
+        """A child is not started, whatever its parent is, says so, and can start its own."""
+        (name,) = self.names(1)
+        with warnings.catch_warnings():
+            # CPython's own, from 3.12 on, about any process that forks and has threads.
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            self.be_the_child(name)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "what went wrong is on stderr"
+        if self.is_up:
+            self.stored.append(name)
+
+    def be_the_child(self, name: str) -> None:
+        """Never returns: the rest of the test is the parent's."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(LIMIT_S))
+        status = 1
+        try:
+            asyncio.new_event_loop().run_until_complete(self.live_as_a_child(name))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+    async def live_as_a_child(self, name: str) -> None:
+        assert not kafka_manager.is_connected
+        assert not await kafka_manager.health()
+        with pytest.raises((NotStartedError, ProducerClosedError)):
+            await publish(name)
+        if self.is_up:
+            await kafka_manager.start(self.config)
+            await publish(name)
+        assert (await kafka_manager.stop()).failed == 0
+
+    @rule(count=st.integers(0, 10))
+    def down(self, count: int) -> None:
+        """With events under way, which may be stored although their acknowledgements are lost."""
+
+        async def begin_and_go_down(names: list[str]) -> list[RecordMetadata | BaseException]:
+            self.broker.round_trip_ms = AWAY_MS
+            tasks = [asyncio.create_task(publish(name)) for name in names]
+            await asyncio.sleep(AWAY_MS / 2000)
+            self.broker.broker_down()
+            self.is_up = False
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+        names = self.names(count)
+        results = self.run(begin_and_go_down(names))
+        self.broker.round_trip_ms = 0
+        self.settle(names, results, KafkaTimeoutError)
 
     @rule()
     def up(self) -> None:
         self.broker.broker_up()
         if self.is_started and not self.is_up:
             # A publish right after may not find the connection yet within its deadline.
-            self.run(eventually(lambda: kafka_manager.is_connected, 15))
+            self.run(told(connected=True))
             self.run(self._until_published())
         self.is_up = True
 
@@ -114,6 +193,11 @@ class LifeCycle(RuleBasedStateMachine):
                 break
             except KafkaError:
                 continue
+
+    @precondition(lambda self: self.is_started)
+    @rule()
+    def hear(self) -> None:
+        self.run(told(connected=self.is_up))
 
     @invariant()
     def what_is_not_started_is_not_connected(self) -> None:
@@ -129,8 +213,12 @@ class LifeCycle(RuleBasedStateMachine):
         assert set(names) <= set(self.stored) | self.perhaps_stored, "nothing else"
 
 
-# A life takes seconds, an example of another property less than a millisecond.
+# A life takes a second, an example of another property less than a millisecond; one that fails takes up to twenty, too
+# long to look for a shorter one that fails as well.
 LifeCycle.TestCase.settings = settings(
-    max_examples=settings().max_examples // 4, stateful_step_count=12, suppress_health_check=list(HealthCheck)
+    max_examples=max(25, settings().max_examples // 100),
+    stateful_step_count=12,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=list(HealthCheck),
 )
 TestLifeCycle = pytest.mark.timeout(300)(LifeCycle.TestCase)
