@@ -70,10 +70,10 @@ impl Drop for Queue {
     }
 }
 
-/// Brokers of the cluster, as one of them told.
+/// The cluster, as one of its brokers told.
 pub struct Cluster {
-    /// How many brokers there are.
-    pub brokers: usize,
+    /// Numbers of the brokers.
+    pub brokers: Vec<i32>,
 }
 
 impl Native {
@@ -222,13 +222,14 @@ impl Native {
             return Err(code);
         }
         // SAFETY: on success librdkafka filled the pointer with a metadata structure that is ours, in which the array of
-        // topics has the length given, and each topic a name that ends with NUL.
+        // topics has the length given, each topic a name that ends with NUL, and the array of brokers the length given.
         let (brokers, usual_topic_exists) = unsafe {
             let metadata = &*metadata;
             let topics = slice(metadata.topics, metadata.topic_cnt);
             let is_usual = |topic: &sys::rd_kafka_metadata_topic| text(topic.topic) == usual_topic;
             let exists = topics.iter().any(|topic| is_usual(topic) && Code::from(topic.err) == Code::NoError);
-            (usize::try_from(metadata.broker_cnt).unwrap_or(0), exists)
+            let brokers = slice(metadata.brokers, metadata.broker_cnt);
+            (brokers.iter().map(|broker| broker.id).collect(), exists)
         };
         // SAFETY: given back once; nothing borrowed from it is left.
         unsafe { sys::rd_kafka_metadata_destroy(metadata) };
@@ -236,6 +237,41 @@ impl Native {
             self.take_into_use(usual_topic)?;
         }
         Ok(Cluster { brokers })
+    }
+
+    /// Asks one broker of the last answer for the list of brokers, connecting to it if need be; blocks up to `timeout`.
+    ///
+    /// [`Self::probe`] asks the broker that was used last, again and again if it is silent.
+    ///
+    /// # Errors
+    /// librdkafka's code: not connected in time, or no answer.
+    pub fn probe_broker(&self, broker: i32, timeout: Duration) -> Result<Cluster, Code> {
+        let (client, timeout) = (self.client.native_ptr(), milliseconds(timeout));
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
+        // SAFETY: the client is alive; the queue is given back when `Queue` is dropped.
+        let queue = Queue(unsafe { sys::rd_kafka_queue_new(client) });
+        // SAFETY: client and queue are alive; librdkafka copies the options, which are given back once, and says nothing
+        // of a refusal where there is no room for a text.
+        let event = unsafe {
+            let options = sys::rd_kafka_AdminOptions_new(client, operation);
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
+            sys::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
+            sys::rd_kafka_DescribeCluster(client, options, queue.0);
+            sys::rd_kafka_AdminOptions_destroy(options);
+            sys::rd_kafka_queue_poll(queue.0, timeout)
+        };
+        if event.is_null() {
+            return Err(Code::OperationTimedOut);
+        }
+        // SAFETY: the event is alive.
+        let told = match unsafe { sys::rd_kafka_event_error(event) }.into() {
+            // SAFETY: as above; without an error it holds the result of what was asked.
+            Code::NoError => Ok(unsafe { described_brokers(event) }),
+            code => Err(code),
+        };
+        // SAFETY: given back once; nothing borrowed from it is left.
+        unsafe { sys::rd_kafka_event_destroy(event) };
+        told.map(|brokers| Cluster { brokers })
     }
 
     /// Waits up to `timeout` until the queue is empty; meanwhile nothing lingers.
@@ -285,6 +321,19 @@ impl Native {
             // SAFETY: client and string are alive.
             unsafe { sys::rd_kafka_oauthbearer_set_token_failure(self.client.native_ptr(), reason.as_ptr()) };
         }
+    }
+}
+
+/// # Safety
+/// The event is alive and holds the result of `DescribeCluster`.
+unsafe fn described_brokers(event: *mut sys::rd_kafka_event_t) -> Vec<i32> {
+    let mut count = 0;
+    // SAFETY: by the contract above; the array has the length given and lives as long as the event, as the brokers in it.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeCluster_result(event);
+        let brokers = sys::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);
+        let brokers = slice(brokers, i32::try_from(count).unwrap_or(0));
+        brokers.iter().map(|broker| sys::rd_kafka_Node_id(*broker)).collect()
     }
 }
 
@@ -361,4 +410,31 @@ unsafe fn text(text: *const std::ffi::c_char) -> String {
 
 fn milliseconds(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::kafka::broker::EmbeddedBroker;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn each_broker_can_be_asked_for_the_others() {
+        let cluster = EmbeddedBroker::start(3).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let native = Native::create(&config).unwrap();
+        let sorted = |mut cluster: Cluster| {
+            cluster.brokers.sort_unstable();
+            cluster.brokers
+        };
+        let known = sorted(native.probe("events", PATIENCE).unwrap());
+        assert_eq!(known, [1, 2, 3]);
+        for broker in &known {
+            assert_eq!(sorted(native.probe_broker(*broker, PATIENCE).unwrap()), known);
+        }
+        assert_eq!(native.probe_broker(4, Duration::from_millis(100)).err(), Some(Code::OperationTimedOut));
+    }
 }

@@ -92,6 +92,7 @@ struct Supervisor {
     attempt: u32,
     slices: u32,
     answers_of_client: u32,
+    brokers: Vec<i32>,
     probe: Option<Probe>,
     next_probe: Instant,
     waiting_for_start: Vec<Ticket>,
@@ -110,6 +111,7 @@ impl Supervisor {
             attempt: 1,
             slices: 0,
             answers_of_client: 0,
+            brokers: Vec::new(),
             probe: None,
             next_probe: Instant::now(),
             waiting_for_start: Vec::new(),
@@ -166,6 +168,7 @@ impl Supervisor {
         self.retirement = Some(polling::spawn(&self.shared, Arc::clone(&native)).map_err(threads_left)?);
         *self.shared.native.write() = Some(native);
         self.answers_of_client = 0;
+        self.brokers.clear();
         Ok(())
     }
 
@@ -252,11 +255,23 @@ impl Supervisor {
             return;
         }
         let Some(native) = self.shared.native.read().clone() else { return };
-        let usual_topic = self.shared.settings.email_topic.clone();
+        let (usual_topic, broker) = (self.shared.settings.email_topic.clone(), self.broker_to_ask());
         self.probe = Some(spawn_blocking(move || {
             let asked = Instant::now();
-            (native.probe(&usual_topic, PROBE_SLICE), asked.elapsed())
+            let result = match broker {
+                Some(broker) => native.probe_broker(broker, PROBE_SLICE),
+                None => native.probe(&usual_topic, PROBE_SLICE),
+            };
+            (result, asked.elapsed())
         }));
+    }
+
+    /// Whichever librdkafka likes best, and while that one is silent two others in between, each time the next: an
+    /// application that publishes nothing may be connected to one broker only, and that one be the one that hangs.
+    fn broker_to_ask(&self) -> Option<i32> {
+        let (round, turn) = (self.slices / SLICES_UNTIL_LOST, self.slices % SLICES_UNTIL_LOST);
+        let nth = turn.checked_sub(1)? + round * (SLICES_UNTIL_LOST - 1);
+        self.brokers.get(nth as usize % self.brokers.len().max(1)).copied()
     }
 
     fn on_probed(&mut self, result: &Result<Cluster, Code>, latency: Duration) {
@@ -271,6 +286,7 @@ impl Supervisor {
         self.slices = 0;
         self.attempt = 1;
         self.answers_of_client = self.answers_of_client.saturating_add(1);
+        self.brokers.clone_from(&cluster.brokers);
         self.shared.has_answered.store(true, Ordering::Release);
         let stall = self.progress.stall(self.shared.statistics.counts(), Instant::now());
         if stall > LONGEST_STALL && !matches!(self.phase, Phase::Connecting) {
@@ -313,14 +329,19 @@ impl Supervisor {
 
     fn on_silence(&mut self, code: Code, waited: Duration) {
         self.slices += 1;
-        let cause =
-            self.shared.trouble.text().unwrap_or_else(|| format!("no broker answered ({})", Kind::of(code).code));
-        self.report_illness(&cause);
+        let trouble = self.shared.trouble.text();
+        let is_lost = self.slices >= SLICES_UNTIL_LOST || !self.shared.is_connected.load(Ordering::Acquire);
+        // Where nobody refused, another broker may answer in the time that who asks has.
+        let is_certain = trouble.is_some() || is_lost;
+        let cause = trouble.unwrap_or_else(|| format!("no broker answered ({})", Kind::of(code).code));
+        if is_certain {
+            self.report_illness(&cause);
+        }
         // Ask again at once, but not more often than a slice takes: librdkafka may refuse immediately.
         self.next_probe = Instant::now() + PROBE_SLICE.saturating_sub(waited);
         if matches!(self.phase, Phase::Connecting) {
             self.on_attempt_slice(&cause);
-        } else if self.slices >= SLICES_UNTIL_LOST || !self.shared.is_connected.load(Ordering::Acquire) {
+        } else if is_lost {
             self.lose(&cause);
         }
     }
@@ -376,7 +397,7 @@ impl Supervisor {
     fn report_health(&self, ticket: Ticket, cluster: Option<&Cluster>, latency: Duration, last_error: Option<String>) {
         let health = Health {
             healthy: cluster.is_some(),
-            brokers: cluster.map_or(0, |cluster| cluster.brokers),
+            brokers: cluster.map_or(0, |cluster| cluster.brokers.len()),
             latency: cluster.map(|_| latency),
             queued: self.shared.backlog.len(),
             in_flight: self.shared.statistics.counts().outstanding().saturating_sub(self.shared.backlog.len() as u64),

@@ -1,12 +1,15 @@
 """Nodes of a cluster of three are killed, frozen and restarted while events are published."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable
 
 import pytest
 
-from kafka_email import kafka_manager
+from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
 from support.account import Account
+from support.embedded import eventually
 from support.health import always_connected, health_becomes, told
 from support.kafka import KafkaCluster
 from support.traffic import Traffic, apart, publishing
@@ -17,6 +20,8 @@ pytestmark = pytest.mark.timeout(180)
 
 AGAIN_S = 20.0
 """How long traffic may stand still: until a new leader is chosen and found, or a killed cluster is up."""
+CONNECTED = re.compile(r"/(\d+): Connected \(")
+"""librdkafka's line about a connection to a node, with the node's number; the first addresses have none."""
 
 
 async def test_kill_of_a_leader(cluster: KafkaCluster, topic: str, judge: Judge) -> None:
@@ -97,3 +102,24 @@ async def test_all_frozen(cluster: KafkaCluster, topic: str, judge: Judge) -> No
         await health_becomes(lambda health: health.healthy)
         await traffic.flows(AGAIN_S)
     assert judge(traffic, cluster.bootstrap_servers).failed == 0
+
+
+async def test_the_node_that_an_idle_application_is_connected_to_freezes(
+    cluster: KafkaCluster, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is connected to that one only."""
+    caplog.set_level(logging.DEBUG, "kafka_email.librdkafka")
+    options = {"debug": "broker"}
+    await kafka_manager.start(
+        KafkaConfig(bootstrap_servers=cluster.bootstrap_servers, email_topic=topic, producer_options=options)
+    )
+    try:
+        await eventually(lambda: CONNECTED.search(caplog.text) is not None, 10)
+        (number,) = CONNECTED.findall(caplog.text)
+        cluster.nodes[int(number) - 1].pause()
+        async with always_connected():
+            await asyncio.sleep(15)
+            assert await kafka_manager.health()
+        await asyncio.wait_for(EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann"), AGAIN_S)
+    finally:
+        await kafka_manager.stop()
