@@ -8,10 +8,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use _core::email::{address, EmailEvent, EmailType, EventIds, Timestamp};
-use _core::kafka::delivery::{Acknowledgement, DeliveryReport};
-use _core::kafka::native::{Listener, Native};
-use _core::kafka::outcome::{Outcome, OutcomeQueue, Ticket};
-use _core::kafka::record::{Header, OwnedRecord, Record};
+use _core::kafka::librdkafka::client::{Listener, Native};
+use _core::kafka::librdkafka::event::{Acknowledgement, DeliveryReport};
+use _core::kafka::librdkafka::record::{Header, OwnedRecord, Record};
+use _core::producer::outcome::{Outcome, OutcomeQueue, Ticket};
 
 const RECIPIENT: &str = "anna.berg+news@mail.example.org";
 const ID: &[u8] = b"017f22e2-79b0-7cc3-98c4-dc0c0c07398f";

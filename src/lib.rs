@@ -1,9 +1,13 @@
 //! The native half of the Python package `kafka_email`: a table of contents.
 //!
-//! [`kafka`] and [`email`] know no Python; [`python`] only translates.
+//! Only [`python`] knows Python, and it only translates.
 
 pub mod email;
+pub mod handover;
 pub mod kafka;
+pub mod monitoring;
+pub mod producer;
 pub mod python;
+pub mod testing;
 
 pub use python::_core;

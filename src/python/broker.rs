@@ -6,8 +6,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::fork::ProcessBound;
-use crate::kafka::broker::{self, BrokerError};
+use super::process_bound::ProcessBound;
+use crate::testing::embedded_broker::{self, BrokerError};
 
 /// Partition, offset, timestamp in ms, key, value, headers.
 type Row<'py> =
@@ -15,10 +15,10 @@ type Row<'py> =
 
 /// A Kafka protocol endpoint inside the process.
 #[pyclass(frozen, module = "kafka_email._core")]
-pub struct EmbeddedBroker(ProcessBound<broker::EmbeddedBroker>);
+pub struct EmbeddedBroker(ProcessBound<embedded_broker::EmbeddedBroker>);
 
 impl EmbeddedBroker {
-    fn running(&self) -> PyResult<&broker::EmbeddedBroker> {
+    fn running(&self) -> PyResult<&embedded_broker::EmbeddedBroker> {
         let gone =
             || PyRuntimeError::new_err("the embedded broker belongs to the process that this one was forked from");
         self.0.get().ok_or_else(gone)
@@ -29,7 +29,7 @@ impl EmbeddedBroker {
 impl EmbeddedBroker {
     #[new]
     fn new(py: Python<'_>, brokers: i32) -> PyResult<Self> {
-        Ok(Self(ProcessBound::new(py.detach(|| broker::EmbeddedBroker::start(brokers))?)))
+        Ok(Self(ProcessBound::new(py.detach(|| embedded_broker::EmbeddedBroker::start(brokers))?)))
     }
 
     #[getter]
@@ -67,7 +67,7 @@ impl EmbeddedBroker {
         let broker = self.running()?;
         let records = py.detach(|| broker.records(topic))?;
         let bytes = |value: &[u8]| PyBytes::new(py, value);
-        let row = |record: broker::StoredRecord| {
+        let row = |record: embedded_broker::StoredRecord| {
             (
                 record.partition,
                 record.offset,

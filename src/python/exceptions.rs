@@ -6,7 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyModule};
 
 use super::mailbox::Event;
-use crate::kafka::error::{Class, Failure};
+use crate::kafka::failure::{Class, Failure};
 
 /// Name of the exception class.
 pub fn name(class: Class) -> &'static str {

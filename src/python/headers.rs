@@ -1,6 +1,6 @@
 //! The headers of a record: `CloudEvents` in binary mode, few and short, then the caller's.
 
-use crate::kafka::record::Header;
+use crate::kafka::librdkafka::record::Header;
 
 /// The headers of an event.
 ///

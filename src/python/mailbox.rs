@@ -18,10 +18,10 @@ use super::exceptions;
 use super::promise::Promise;
 use super::record_metadata::RecordMetadata;
 use crate::email::EventId;
-use crate::kafka::delivery::Acknowledgement;
-use crate::kafka::error::{Class, Failure};
-use crate::kafka::metrics::METRICS;
-use crate::kafka::outcome::{Outcome, OutcomeQueue, Ticket};
+use crate::kafka::failure::{Class, Failure};
+use crate::kafka::librdkafka::event::Acknowledgement;
+use crate::producer::metrics::METRICS;
+use crate::producer::outcome::{Outcome, OutcomeQueue, Ticket};
 
 /// How long outcomes are settled, and the tasks that wait for them run, before other coroutines get their turn.
 const BITE: Duration = Duration::from_millis(1);

@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::exceptions;
-use crate::kafka::histogram::Snapshot;
-use crate::kafka::metrics::METRICS;
+use crate::monitoring::histogram::Snapshot;
+use crate::producer::metrics::METRICS;
 
 /// Bounds, counts (one more), sum.
 type Histogram = (Vec<u64>, Vec<u64>, u64);

@@ -4,11 +4,11 @@ mod batch;
 mod broker;
 mod encoder;
 mod exceptions;
-mod fork;
 mod headers;
 mod mailbox;
 mod metadata;
 mod metrics;
+mod process_bound;
 mod producer;
 mod promise;
 mod record_metadata;
@@ -23,11 +23,11 @@ pub mod _core {
     #[pymodule_export]
     use super::broker::EmbeddedBroker;
     #[pymodule_export]
-    use super::fork::forget_inherited;
-    #[pymodule_export]
     use super::mailbox::{release_mailboxes, Mailbox};
     #[pymodule_export]
     use super::metrics::{count_invalid, metrics};
+    #[pymodule_export]
+    use super::process_bound::forget_inherited;
     #[pymodule_export]
     use super::producer::{librdkafka_version, Producer};
     #[pymodule_export]

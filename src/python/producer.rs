@@ -10,17 +10,17 @@ use smallvec::SmallVec;
 
 use super::batch::{Batch, Results};
 use super::encoder::{email_type, with_buffer, Fields};
-use super::fork::ProcessBound;
 use super::mailbox::{Event, Mailbox, Target};
+use super::process_bound::ProcessBound;
 use super::promise::Promise;
 use super::{exceptions, headers};
 use crate::email::{EventId, EventIds, Timestamp};
-use crate::kafka::error::Failure;
-use crate::kafka::outcome::Ticket;
-use crate::kafka::producer::{self as kafka, Accepted};
-use crate::kafka::record::{Header, Record};
-use crate::kafka::settings::Settings;
-use crate::kafka::token::Token;
+use crate::kafka::failure::Failure;
+use crate::kafka::librdkafka::record::{Header, Record};
+use crate::kafka::librdkafka::token::Token;
+use crate::producer::handle::{self as kafka, Accepted};
+use crate::producer::outcome::Ticket;
+use crate::producer::settings::Settings;
 
 /// Events that wait, events with librdkafka, their bytes, and the mean round trip in seconds to each broker.
 type Gauges = (u64, u64, u64, Vec<(i32, f64)>);

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
 use crate::email::EventId;
-use crate::kafka::delivery::Acknowledgement;
+use crate::kafka::librdkafka::event::Acknowledgement;
 
 /// Before this, a broker's time of storage is no time.
 const YEAR_2000_MS: i64 = 946_684_800_000;

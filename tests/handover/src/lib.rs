@@ -1,10 +1,10 @@
-//! `src/kafka/handover.rs` in every order in which its threads may meet: nothing is lost, doubled or slept through.
+//! `src/handover/handover.rs` in every order in which its threads may meet: nothing is lost, doubled or slept through.
 //!
 //! The event loop is played here, in its two kinds: one that watches the socket, and one without `add_reader`, whose
 //! reader takes the ring off the socket first and calls `settle` a little later.
 #![cfg(test)]
 
-#[path = "../../../src/kafka/handover.rs"]
+#[path = "../../../src/handover/handover.rs"]
 mod handover;
 
 /// Locks and atomics whose every order loom tries, in the form of those of the package.

@@ -1,4 +1,4 @@
-//! Events on their way to librdkafka, first come, first queued: behind those in flight (see [`super::gate`]), or because
+//! Events on their way to librdkafka, first come, first queued: behind those in flight (see [`crate::producer::gate`]), or because
 //! its queue is full.
 //!
 //! They wait here, in the native half, so that they can be queued in order the moment they may, without a detour over
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::outcome::Ticket;
-use super::record::{OwnedRecord, Record};
+use crate::kafka::librdkafka::record::{OwnedRecord, Record};
+use crate::producer::outcome::Ticket;
 
 /// A wait that an event's deadline does not notice.
 const SHORT: Duration = Duration::from_millis(100);

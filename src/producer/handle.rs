@@ -11,23 +11,23 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
 use tokio::sync::Notify;
 
-use super::backlog::Backlog;
-use super::brokers::Brokers;
-use super::closing::{Reporter, Stop, StopReport};
-use super::error::{Class, Failure, Kind};
-use super::explanation::closed;
-use super::gate::{self, Gate};
-use super::handover::Turn;
-use super::metrics::Gauges;
-use super::native::Native;
-use super::notice::Notice;
-use super::outcome::{Outcome, OutcomeQueue, Ticket};
-use super::record::Record;
-use super::settings::{Limits, Settings};
-use super::statistics::Statistics;
-use super::supervisor::{self, Command};
-use super::token::{Token, TokenCell};
-use super::trouble::Trouble;
+use crate::handover::handover::Turn;
+use crate::kafka::broker_errors::Trouble;
+use crate::kafka::failure::{Class, Failure, Kind};
+use crate::kafka::librdkafka::client::Native;
+use crate::kafka::librdkafka::record::Record;
+use crate::kafka::librdkafka::token::{Token, TokenCell};
+use crate::kafka::log_line::Notice;
+use crate::producer::backlog::Backlog;
+use crate::producer::broker_statistics::Brokers;
+use crate::producer::counters::Statistics;
+use crate::producer::gate::{self, Gate};
+use crate::producer::metrics::Gauges;
+use crate::producer::outcome::{Outcome, OutcomeQueue, Ticket};
+use crate::producer::settings::{Limits, Settings};
+use crate::producer::shutdown::{Reporter, Stop, StopReport};
+use crate::producer::status::closed;
+use crate::producer::supervisor::{self, Command};
 
 /// How far an event got when it was taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,7 +330,7 @@ mod tests {
     use std::thread::sleep;
 
     use super::*;
-    use crate::kafka::broker::EmbeddedBroker;
+    use crate::testing::embedded_broker::EmbeddedBroker;
 
     const TOPIC: &str = "events";
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::explanation::closed;
-use super::outcome::Outcome;
-use super::polling::Retirement;
-use super::producer::Shared;
-use super::statistics::Counts;
+use crate::producer::counters::Counts;
+use crate::producer::handle::Shared;
+use crate::producer::outcome::Outcome;
+use crate::producer::poller::Retirement;
+use crate::producer::status::closed;
 
 /// Longest blocking flush, so that the deadline is met by a client that is still being built.
 const FLUSH_SLICE: Duration = Duration::from_millis(200);

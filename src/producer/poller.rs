@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::brokers::Told;
-use super::delivery::DeliveryReport;
-use super::error::{Class, Failure, Kind};
-use super::gate::micros;
-use super::handover::Turn;
-use super::metrics::METRICS;
-use super::native::{Listener, Native};
-use super::notice::{Level, Notice};
-use super::outcome::{Outcome, OutcomeQueue};
-use super::producer::Shared;
+use crate::handover::handover::Turn;
+use crate::kafka::failure::{Class, Failure, Kind};
+use crate::kafka::librdkafka::client::{Listener, Native};
+use crate::kafka::librdkafka::event::DeliveryReport;
+use crate::kafka::log_line::{Level, Notice};
+use crate::producer::broker_statistics::Told;
+use crate::producer::gate::micros;
+use crate::producer::handle::Shared;
+use crate::producer::metrics::METRICS;
+use crate::producer::outcome::{Outcome, OutcomeQueue};
 
 /// Longest sleep of the thread, and the granularity of deadlines in the backlog.
 const NAP: Duration = Duration::from_millis(50);

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::error::{Class, Failure, Kind};
-use super::producer::Shared;
-use super::record::Record;
+use crate::kafka::failure::{Class, Failure, Kind};
+use crate::kafka::librdkafka::record::Record;
+use crate::producer::handle::Shared;
 
 impl Shared {
     /// What the caller of a refused record gets.

@@ -15,17 +15,17 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{spawn_blocking, JoinHandle};
 use tokio::time::{sleep_until, Instant as TokioInstant};
 
-use super::closing::{self, Stop, StopReport};
-use super::error::{Failure, Kind};
-use super::explanation::closed;
-use super::health::Health;
-use super::metrics::METRICS;
-use super::native::{Cluster, Native};
-use super::notice::{Level, Notice, Outage};
-use super::outcome::{Outcome, Ticket};
-use super::polling::{self, Retirement};
-use super::producer::Shared;
-use super::progress::Progress;
+use crate::kafka::failure::{Failure, Kind};
+use crate::kafka::health::Health;
+use crate::kafka::librdkafka::client::{Cluster, Native};
+use crate::kafka::log_line::{Level, Notice, Outage};
+use crate::producer::handle::Shared;
+use crate::producer::metrics::METRICS;
+use crate::producer::outcome::{Outcome, Ticket};
+use crate::producer::poller::{self, Retirement};
+use crate::producer::progress::Progress;
+use crate::producer::shutdown::{self, Stop, StopReport};
+use crate::producer::status::closed;
 
 /// Longest blocking look at the cluster.
 const PROBE_SLICE: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub fn spawn(shared: Arc<Shared>, inbox: UnboundedReceiver<Command>) -> io::Resu
             let mut supervisor = Supervisor::new(shared, inbox);
             let stop = supervisor.supervise().await;
             supervisor.dismiss();
-            let after = closing::close(&supervisor.shared, supervisor.retirement.take(), stop.timeout).await;
+            let after = shutdown::close(&supervisor.shared, supervisor.retirement.take(), stop.timeout).await;
             (stop, after)
         });
         drop(runtime);
@@ -161,11 +161,11 @@ impl Supervisor {
 
     fn build_client(&mut self) -> Result<(), Failure> {
         let native = Native::create(&self.shared.settings.client_config())
-            .map_err(|error| super::settings::refusal(&error, &self.shared.settings, &self.shared.trouble))?;
+            .map_err(|error| crate::producer::settings::refusal(&error, &self.shared.settings, &self.shared.trouble))?;
         let native = Arc::new(native);
         let threads_left =
             |error: io::Error| Failure::new(Kind::CONFIGURATION, format!("cannot start a thread: {error}"));
-        self.retirement = Some(polling::spawn(&self.shared, Arc::clone(&native)).map_err(threads_left)?);
+        self.retirement = Some(poller::spawn(&self.shared, Arc::clone(&native)).map_err(threads_left)?);
         *self.shared.native.write() = Some(native);
         self.answers_of_client = 0;
         self.brokers.clear();

@@ -6,8 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::error::Class;
-use super::histogram::{Histogram, Snapshot};
+use crate::kafka::failure::Class;
+use crate::monitoring::histogram::{Histogram, Snapshot};
 
 /// A look at a producer, for monitoring.
 pub struct Gauges {

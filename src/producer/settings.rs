@@ -10,8 +10,8 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
-use super::error::{Failure, Kind};
-use super::trouble::Trouble;
+use crate::kafka::broker_errors::Trouble;
+use crate::kafka::failure::{Failure, Kind};
 
 /// librdkafka looks for messages past their deadline once a second.
 const TIMEOUT_SCAN: Duration = Duration::from_secs(1);
@@ -191,7 +191,7 @@ impl Settings {
 /// What librdkafka's queue takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of one event, as [`super::record::Record::wire_size`] counts them.
+    /// Bytes of one event, as [`crate::kafka::librdkafka::record::Record::wire_size`] counts them.
     pub event_bytes: usize,
     /// Events in it.
     pub events: usize,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::error::Failure;
-use super::outcome::{Outcome, Ticket};
+use crate::kafka::failure::Failure;
+use crate::producer::outcome::{Outcome, Ticket};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// Where and when an event was stored.

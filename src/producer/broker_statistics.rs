@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::metrics::METRICS;
+use crate::producer::metrics::METRICS;
 
 /// Round trips to the brokers, as librdkafka told them last.
 #[derive(Default)]

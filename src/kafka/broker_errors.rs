@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::error::{Class, Failure, Kind};
+use crate::kafka::failure::{Class, Failure, Kind};
 
 /// Brokers to remember a cause for; more would make an error unreadable.
 const BROKERS: usize = 8;

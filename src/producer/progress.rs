@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::statistics::Counts;
+use crate::producer::counters::Counts;
 
 /// The last look at the counters that showed progress, or nothing under way.
 pub struct Progress {

@@ -8,12 +8,12 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-use super::closing::StopReport;
-use super::delivery::Acknowledgement;
-use super::error::Failure;
-use super::handover::{Bell, Handover, Turn};
-use super::health::Health;
-use super::notice::Notice;
+use crate::handover::handover::{Bell, Handover, Turn};
+use crate::kafka::failure::Failure;
+use crate::kafka::health::Health;
+use crate::kafka::librdkafka::event::Acknowledgement;
+use crate::kafka::log_line::Notice;
+use crate::producer::shutdown::StopReport;
 
 /// Outcomes that may be pending before log lines are dropped.
 const NOTICES: usize = 10_000;

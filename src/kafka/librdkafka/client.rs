@@ -16,9 +16,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaType};
 
-use super::delivery::{Acknowledgement, DeliveryReport};
-use super::outcome::Ticket;
-use super::record::Record;
+use crate::kafka::librdkafka::event::{Acknowledgement, DeliveryReport};
+use crate::kafka::librdkafka::record::Record;
+use crate::producer::outcome::Ticket;
 
 /// What librdkafka tells the one thread that polls it.
 pub trait Listener {
@@ -294,7 +294,7 @@ impl Native {
     }
 
     /// Gives librdkafka an OAUTHBEARER token, or the reason why there is none.
-    pub fn set_token(&self, token: Result<&super::token::Token, &str>) {
+    pub fn set_token(&self, token: Result<&crate::kafka::librdkafka::token::Token, &str>) {
         let refused = token.and_then(|token| {
             let value = CString::new(token.value.as_str()).map_err(|_| "the token holds a NUL character")?;
             let principal =
@@ -416,7 +416,7 @@ fn milliseconds(timeout: Duration) -> i32 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::kafka::broker::EmbeddedBroker;
+    use crate::testing::embedded_broker::EmbeddedBroker;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,6 @@
+//! All raw librdkafka calls.
+
+pub mod client;
+pub mod event;
+pub mod record;
+pub mod token;

@@ -1,0 +1,3 @@
+//! What tests use.
+
+pub mod embedded_broker;
