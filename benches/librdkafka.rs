@@ -3,6 +3,8 @@
 //! Reads a job as JSON from standard input and prints one JSON line, like `worker.py`. One thread keeps a fixed number
 //! of records outstanding: it tops librdkafka's queue up, then takes the delivery reports that have come.
 
+#![allow(unsafe_code)] // librdkafka by its raw calls is what this measures
+
 use std::error::Error;
 use std::ffi::{c_void, CString};
 use std::io::Read;

@@ -3,15 +3,11 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{criterion_group, criterion_main, BatchSize, Criterion};
+use criterion::{criterion_group, criterion_main, Criterion};
 use rdkafka::config::ClientConfig;
-use rdkafka::types::RDKafkaErrorCode as Code;
 
 use _core::email::{address, EmailEvent, EmailType, EventIds, Timestamp};
-use _core::kafka::librdkafka::client::{Listener, Native};
-use _core::kafka::librdkafka::event::{Acknowledgement, DeliveryReport};
-use _core::kafka::librdkafka::record::{Header, OwnedRecord, Record};
-use _core::producer::outcome::{Outcome, OutcomeQueue, Ticket};
+use _core::stages::{Client, Header, OwnedRecord, Record};
 
 const RECIPIENT: &str = "anna.berg+news@mail.example.org";
 const ID: &[u8] = b"017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
@@ -22,7 +18,7 @@ const HEADERS: &[Header<'static>] = &[
     ("ce_source", b"kafka-email"),
     ("content-type", b"application/json"),
 ];
-/// Outcomes that the loop takes at once, and records between two looks at the delivery reports.
+/// Records between two looks at the delivery reports.
 const MANY: u32 = 1000;
 
 fn event() -> EmailEvent<'static> {
@@ -55,7 +51,7 @@ fn encoding(criterion: &mut Criterion) {
     });
     group.bench_function("the time", |bencher| bencher.iter(Timestamp::now));
     if let Ok(ids) = EventIds::new() {
-        group.bench_function("an id, as text", |bencher| bencher.iter(|| ids.next(Timestamp::now()).encode()));
+        group.bench_function("an id, as text", |bencher| bencher.iter(|| ids.next(Timestamp::now()).to_string()));
     }
 }
 
@@ -65,64 +61,35 @@ fn queueing(criterion: &mut Criterion) {
     let record = Record { topic: "emails", key: RECIPIENT.as_bytes(), payload: &payload, headers: HEADERS };
     let mut group = criterion.benchmark_group("queue");
     group.bench_function("a copy for the backlog", |bencher| bencher.iter(|| OwnedRecord::from(black_box(&record))));
-    if let Ok(native) = Native::create(ClientConfig::new().set("bootstrap.servers", "127.0.0.1:1")) {
+    if let Ok(client) = Client::create(ClientConfig::new().set("bootstrap.servers", "127.0.0.1:1")) {
         group.bench_function("librdkafka, with five headers", |bencher| {
-            bencher.iter_custom(|rounds| timed(&native, &record, rounds));
+            bencher.iter_custom(|rounds| timed(&client, &record, rounds));
         });
         let bare = Record { headers: &[], ..record };
         group.bench_function("librdkafka, without headers", |bencher| {
-            bencher.iter_custom(|rounds| timed(&native, &bare, rounds));
+            bencher.iter_custom(|rounds| timed(&client, &bare, rounds));
         });
     }
 }
 
 /// Time for so many records; taking them out of the queue again does not count.
-fn timed(native: &Native, record: &Record<'_>, rounds: u64) -> Duration {
+fn timed(client: &Client, record: &Record<'_>, rounds: u64) -> Duration {
     let (mut left, mut elapsed) = (rounds, Duration::ZERO);
     while left > 0 {
         let some = left.min(u64::from(MANY));
         let began = Instant::now();
         for _ in 0..some {
-            black_box(native.produce(record, Ticket::new(0, 0))).unwrap_or_default();
+            black_box(client.produce(record, 0)).unwrap_or_default();
         }
         elapsed += began.elapsed();
         left -= some;
-        native.purge();
-        while native.outstanding() > 0 {
-            native.poll(Duration::from_millis(10), &mut Deaf);
+        client.purge();
+        while client.outstanding() > 0 {
+            client.poll(Duration::from_millis(10));
         }
     }
     elapsed
 }
 
-struct Deaf;
-
-impl Listener for Deaf {
-    fn delivered(&mut self, _: DeliveryReport) {}
-    fn batch_ended(&mut self) {}
-    fn failed(&mut self, _: Code, _: &str) {}
-    fn logged(&mut self, _: &str) {}
-    fn statistics_told(&mut self, _: &str) {}
-    fn token_wanted(&mut self, _: &Native) {}
-}
-
-fn outcomes(criterion: &mut Criterion) {
-    let Ok(queue) = OutcomeQueue::new() else { return };
-    let stored = Acknowledgement { partition: 1, offset: 2, timestamp_ms: 3 };
-    criterion.bench_function("outcomes: 1000 appended, one ring, taken", |bencher| {
-        bencher.iter_batched_ref(
-            || (0..MANY).map(|slot| (slot, Outcome::Delivered(stored))).collect::<Vec<_>>(),
-            |batch| {
-                queue.append(batch, None);
-                queue.handover().begin(true);
-                let count = std::iter::from_fn(|| queue.handover().next()).count();
-                queue.handover().end();
-                count
-            },
-            BatchSize::SmallInput,
-        );
-    });
-}
-
-criterion_group!(stages, encoding, queueing, outcomes);
+criterion_group!(stages, encoding, queueing);
 criterion_main!(stages);

@@ -1,13 +1,20 @@
 //! The native half of the Python package `kafka_email`: a table of contents.
 //!
-//! Only [`python`] knows Python, and it only translates.
+//! ARCHITECTURE.md shows which room may use which. Only `python` knows Python, and it only translates.
 
 pub mod email;
-pub mod handover;
-pub mod kafka;
-pub mod monitoring;
-pub mod producer;
-pub mod python;
-pub mod testing;
+mod handover;
+mod kafka;
+mod monitoring;
+mod producer;
+mod python;
+mod testing;
 
 pub use python::_core;
+
+/// What `benches/stages.rs` measures. Nothing else may use it.
+#[doc(hidden)]
+pub mod stages {
+    pub use crate::kafka::librdkafka::{Client, Event, Header, Record};
+    pub use crate::producer::OwnedRecord;
+}

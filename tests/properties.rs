@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use _core::email::{address, EmailEvent, EmailType, EventId, Timestamp};
+use _core::email::{address, EmailEvent, EmailType, Timestamp};
 
 /// Text of all kinds: any characters, and those that mean something in JSON, in addresses and in mail headers.
 fn texts() -> impl Strategy<Value = String> {
@@ -53,12 +53,5 @@ proptest! {
             prop_assert!(recipient.len() <= 254);
         }
         prop_assert!(!address::is_certainly_valid(&(recipient + "\n")));
-    }
-
-    #[test]
-    fn ids_are_written_as_uuids(id in any::<u128>()) {
-        let text = EventId::from_u128(id).encode();
-        let digits: String = text.iter().map(|byte| char::from(*byte)).filter(|c| *c != '-').collect();
-        prop_assert_eq!(u128::from_str_radix(&digits, 16).unwrap(), id);
     }
 }

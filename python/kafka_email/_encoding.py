@@ -1,16 +1,18 @@
-"""Keys and headers, from what the caller has to what goes over the wire."""
+"""Keys and headers of records: from the caller's types to the bytes that Kafka stores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
-Headers = Mapping[str, "str | bytes"]
+Headers: TypeAlias = "Mapping[str, str | bytes]"
+EncodedHeaders: TypeAlias = "list[tuple[str, bytes]] | None"
 
 RESERVED_HEADERS = frozenset({"ce_specversion", "ce_id", "ce_type", "ce_source", "content-type"})
 
 
 def encode_key(key: str | bytes | None) -> bytes | None:
-    """Encode a key; an empty one is none.
+    """Encode a key. The native half takes an empty key for no key.
 
     Raises:
         TypeError: The key is neither text nor bytes.
@@ -23,13 +25,13 @@ def encode_key(key: str | bytes | None) -> bytes | None:
     raise TypeError(f"a key is str, bytes or None, not {type(key).__name__}")
 
 
-def encode_headers(headers: Headers | None) -> list[tuple[str, bytes]] | None:
+def encode_headers(headers: Headers | None) -> EncodedHeaders:
     """Encode the headers of a publish.
 
     Raises:
-        TypeError: A name is not text, or a value neither text nor bytes.
+        TypeError: A name is not text, or a value is neither text nor bytes.
         UnicodeEncodeError: A name or a value holds a lone surrogate.
-        ValueError: A name is empty, holds NUL, or is one that the package sets itself.
+        ValueError: A name is empty, holds NUL, or is one of the headers that the package sets itself.
     """
     return [_encode_header(name, value) for name, value in headers.items()] if headers else None
 
@@ -50,5 +52,5 @@ def _utf8(text: str, what: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         start = error.start
-    # Python's own error holds the whole text, and shows it in its repr.
+    # Raised anew, outside of the `except` block: Python's own error holds the whole text and shows it in its repr.
     raise UnicodeEncodeError("utf-8", text[start], 0, 1, f"{what} holds a lone surrogate at index {start}")

@@ -1,7 +1,7 @@
-"""Producer spans of OpenTelemetry, for applications that trace. The others do not even import it.
+"""Producer spans of OpenTelemetry, for applications that trace. In the others OpenTelemetry is not even imported.
 
-Names and attributes: OpenTelemetry's semantic conventions for messaging spans, and those for Kafka. The key is not
-among them: it is an address.
+Names and attributes follow OpenTelemetry's semantic conventions for messaging spans, and those for Kafka. The key of a
+record is not an attribute: it is an e-mail address.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def is_tracing() -> bool:
-    """Tell whether the application may trace: then it has imported OpenTelemetry."""
+    """Return whether the application may trace: an application that does has imported OpenTelemetry."""
     return "opentelemetry.trace" in sys.modules
 
 
 class Sending:
-    """A publish under way, with its span if the application traces."""
+    """One publish, from its call to its acknowledgement, with its span if the application traces."""
 
     def __init__(self, span: Span | None = None) -> None:
         self._span = span
@@ -43,7 +43,7 @@ class Sending:
         return carrier if own is None else {**carrier, **own}
 
     def acknowledge(self, stored: RecordMetadata) -> None:
-        """Note where the event is stored."""
+        """Add to the span where the event is stored."""
         if self._span is not None:
             self._span.set_attributes(
                 {
@@ -56,9 +56,9 @@ class Sending:
 
 @contextmanager
 def sending(topic: str, count: int | None = None) -> Iterator[Sending]:
-    """Trace what happens inside as a publish to ``topic``, of ``count`` events if it is a batch.
+    """Trace the block as a publish to ``topic``, of ``count`` events if it is a batch.
 
-    Without a tracer provider the active trace, if there is one, is handed on as it is.
+    Without a tracer provider there is no span, and the headers carry the active trace, if there is one.
     """
     if not is_tracing():
         yield Sending()
@@ -93,7 +93,7 @@ def _attributes(topic: str, count: int | None) -> Mapping[str, Any]:
 def _fail(span: Span, error: Exception) -> None:
     from opentelemetry.trace import Status, StatusCode
 
-    # Our errors hold no personal data; the text of others, Pydantic's above all, may.
+    # Our errors hold no personal data. The texts of other errors may, above all those of Pydantic.
     reason = str(error) if isinstance(error, KafkaError) else None
     span.set_attribute("error.type", error.code if isinstance(error, KafkaError) else type(error).__name__)
     span.set_status(Status(StatusCode.ERROR, reason))

@@ -1,7 +1,7 @@
-"""What Pydantic decides, and how its models and other events become JSON.
+"""Validation by Pydantic, and the encoding of models and other events as JSON.
 
-Pydantic and the models take a while to import. The fast path does without them, so this module is imported where it is
-needed, and by ``start()``: no publish shall be the one that waits for it.
+Pydantic and the models take long to import, and the fast path does not need them. So this module is imported where it
+is needed, and by ``start()``: no publish has to wait for the import.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _payloads = TypeAdapter(list[EmailEventPayload])
 def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
     """Encode an event as ``json.dumps`` does.
 
-    A model is dumped in JSON mode first; in a mapping, what ``json`` does not know is turned into JSON by Pydantic.
+    A model is dumped in JSON mode first. Values of a mapping that ``json`` cannot encode are converted by Pydantic.
 
     Raises:
         pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
@@ -37,14 +37,14 @@ def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
 
 
 def event_type(event: Mapping[str, Any] | BaseModel, topic: str) -> str:
-    """Name the type of an event: its model, or the topic."""
+    """Return the type of an event: the name of its model, or the topic."""
     return type(event).__name__ if isinstance(event, BaseModel) else topic
 
 
 def email_payload(
     email_type: str, email: str, username: str, link: str, metadata: dict[str, Any] | None
 ) -> EmailEventPayload:
-    """Make the model of an e-mail event.
+    """Build the model of an e-mail event.
 
     Raises:
         pydantic.ValidationError: The event is not valid.
@@ -64,7 +64,7 @@ def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) ->
         pydantic.ValidationError: The event is not valid.
     """
     if isinstance(event, EmailEventPayload):
-        # Validated again: a payload may have been changed since it was made.
+        # Validate it again: its fields may have been changed since it was made.
         payload, recipient = type(event).model_validate(dict(event)), event.recipient
     else:
         payload = EmailEventPayload.model_validate(event)
@@ -76,7 +76,7 @@ def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
     """Raise one error about all events that are not valid, with their indexes.
 
     Raises:
-        pydantic.ValidationError: Always, as at least one of them is not.
+        pydantic.ValidationError: At least one event is not valid, or this function would not have been called.
     """
     count_invalid()
     _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])

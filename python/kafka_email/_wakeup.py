@@ -1,4 +1,4 @@
-"""How an event loop hears that there is something to settle."""
+"""How an event loop learns that results have arrived: a socket that the native half writes to becomes readable."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _readers: dict[Mailbox, asyncio.Task[None]] = {}
 
 
 def listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
-    """Let the loop call ``mailbox.settle`` whenever its socket is readable."""
+    """Let the loop call ``mailbox.settle`` whenever the socket of the mailbox is readable."""
     try:
         loop.add_reader(mailbox.fileno(), mailbox.settle)
-    except NotImplementedError:  # Windows' Proactor loop has no add_reader
+    except NotImplementedError:  # the Proactor loop of Windows has no add_reader
         reader = loop.create_task(_read(loop, mailbox), name="kafka-email wake-up")
         _readers[mailbox] = reader
         reader.add_done_callback(lambda _: _readers.pop(mailbox, None))
@@ -33,10 +33,10 @@ def unlisten(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
 
 
 async def _read(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
-    # A copy of the descriptor: closing it leaves the mailbox's own alone.
+    # `fromfd` duplicates the descriptor: closing the copy leaves the one of the mailbox open.
     family = socket.AF_INET if sys.platform == "win32" else socket.AF_UNIX
     with socket.fromfd(mailbox.fileno(), family, socket.SOCK_STREAM) as bell:
         bell.setblocking(False)
         while await loop.sock_recv(bell, 64):
-            # Not from here: tasks go on while it settles, and this is one.
+            # `call_soon`: `settle` resumes other tasks, which must not happen inside a running task.
             loop.call_soon(mailbox.settle)

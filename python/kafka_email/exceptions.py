@@ -1,4 +1,4 @@
-"""What a publish, a start or a health check can fail with, sorted by what the caller should do.
+"""The errors of a publish, a start and a health check, sorted by what the caller should do.
 
 ::
 
@@ -51,8 +51,8 @@ class KafkaError(Exception):
         retriable: Whether trying again may help.
         maybe_delivered: Whether the event may be stored in spite of the error. Publishing it again may then store it
             twice; consumers drop duplicates by the ``ce_id`` header only within one publish.
-        topic: Topic of the event, where the error is about one.
-        event_id: The ``ce_id`` of the event, where the error is about one.
+        topic: Topic of the event, if the error is about one event.
+        event_id: The ``ce_id`` of the event, if the error is about one event.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class UnknownTopicError(KafkaError):
 
 
 class AuthorizationError(KafkaError):
-    """The broker knows this client and does not allow it to write there. Grant the right."""
+    """The broker knows this client and does not allow it to write to the topic. Grant the right."""
 
 
 class AuthenticationError(KafkaError):

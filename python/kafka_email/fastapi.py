@@ -30,7 +30,7 @@ _running: list[FastAPI] = []
 async def kafka_lifespan(app: FastAPI, config: KafkaConfig | None = None) -> AsyncIterator[None]:
     """Start the manager with the application and stop it, flushing, with the last application that uses it.
 
-    As it is, ``FastAPI(lifespan=kafka_lifespan)``, or inside a lifespan of one's own,
+    Use it as it is, ``FastAPI(lifespan=kafka_lifespan)``, or inside a lifespan of your own:
     ``async with kafka_lifespan(app):``.
 
     Args:
@@ -38,7 +38,7 @@ async def kafka_lifespan(app: FastAPI, config: KafkaConfig | None = None) -> Asy
         config: The configuration; ``kafka_config`` when None.
 
     Raises:
-        RuntimeError: This application has it already.
+        RuntimeError: This application is inside a ``kafka_lifespan`` already.
         KafkaError: As :meth:`kafka_email.KafkaManager.start`.
     """
     if any(other is app for other in _running):
@@ -54,7 +54,7 @@ async def kafka_lifespan(app: FastAPI, config: KafkaConfig | None = None) -> Asy
 
 
 def email_publisher() -> EmailPublisher:
-    """Make a publisher; what tests replace: ``app.dependency_overrides[email_publisher] = …``."""
+    """Make a publisher. Tests replace this function: ``app.dependency_overrides[email_publisher] = …``."""
     return EmailPublisher()
 
 
@@ -62,21 +62,21 @@ EmailPublisherDep = Annotated[EmailPublisher, Depends(email_publisher)]
 """Annotation of a parameter that is to be a publisher."""
 
 health_router = APIRouter(tags=["health"])
-"""``/livez`` and ``/readyz``, as Kubernetes names them; `include_router` takes a prefix."""
+"""``/livez`` and ``/readyz``, as Kubernetes names them; ``include_router`` takes a prefix."""
 
-# `?verbose` alone, as Kubernetes has it, counts as true.
+# Kubernetes uses `?verbose` without a value: that counts as true.
 _Verbose = Annotated[bool, BeforeValidator(lambda given: given == "" or given)]
 
 
 @health_router.get("/livez")
 async def livez() -> dict[str, str]:
-    """Say that the process answers. A restart would not bring Kafka back, so Kafka does not matter here."""
+    """Answer that the process is alive. Kafka is not checked: a restart of this process would not bring it back."""
     return {"status": "ok"}
 
 
 @health_router.get("/readyz", responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"description": "Kafka is out of reach"}})
 async def readyz(response: Response, verbose: _Verbose = False) -> dict[str, Any]:
-    """Say whether events can be published, 200 or 503, without asking Kafka; ``?verbose`` asks, and gives details.
+    """Answer 200 or 503: whether events can be published. Only ``?verbose`` asks Kafka, and returns details.
 
     The details name the brokers; they hold no secret.
     """
@@ -92,7 +92,7 @@ async def readyz(response: Response, verbose: _Verbose = False) -> dict[str, Any
 def add_exception_handlers(app: FastAPI, *, retry_after_s: int = 5) -> None:
     """Answer with 503 and ``Retry-After`` where trying again may help; other errors stay what they are, a 500.
 
-    The body names the error's code, and tells in ``maybe_delivered`` whether the event may be stored all the same.
+    The body has the error's ``code``, and ``maybe_delivered``: whether the event may be stored all the same.
 
     Args:
         app: The application.

@@ -13,13 +13,13 @@ class KafkaHealth:
     """Health of the producer at one moment; truthy when healthy.
 
     Attributes:
-        healthy: A broker answered within the time given.
-        brokers: Number of brokers in the cluster, 0 when none answered.
+        healthy: A broker answered in time, and the cluster acknowledges events.
+        brokers: Number of brokers in the cluster; 0 when none answered.
         topic: The topic that e-mail events go to.
         latency_ms: Milliseconds until a broker answered; None when none did.
-        queued: Events that wait for space in the local queue.
-        in_flight: Events in the local queue or on their way, not acknowledged yet.
-        last_error: What is wrong, None when nothing is. Names brokers; holds no secret.
+        queued: Events that wait for those in flight, or for space in the local queue.
+        in_flight: Events in the local queue, or sent and not acknowledged yet.
+        last_error: What is wrong; None when nothing is. It names brokers and holds no secret.
         librdkafka_version: Version of the librdkafka inside.
     """
 
@@ -42,12 +42,12 @@ class KafkaHealth:
 
 @dataclass(frozen=True)
 class StopReport:
-    """What became of the events that were under way when ``stop()`` was called.
+    """What became of the events that were not acknowledged yet when ``stop()`` was called.
 
     Attributes:
-        delivered: Events acknowledged.
-        failed: Events given up; whoever awaited one got an error.
-        elapsed_s: Seconds it took.
+        delivered: Events that Kafka acknowledged.
+        failed: Events that were given up; awaiting one of them raised an error.
+        elapsed_s: Seconds that the stop took.
     """
 
     delivered: int

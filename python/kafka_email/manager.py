@@ -1,34 +1,35 @@
-"""The life of the one producer of a process: start, publish, health, stop."""
+"""The manager of the one producer of a process: start, publish, health, stop."""
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kafka_email import _core, _journal
+from kafka_email import _logging
+from kafka_email._core import Health, librdkafka_version, release_mailboxes
 from kafka_email._encoding import Headers, encode_headers, encode_key
-from kafka_email._token import NativeToken, TokenRefresher, fetch_token
+from kafka_email._life import Life, Opening, StandInT
+from kafka_email._token import fetch_token
 from kafka_email._tracing import sending
-from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
+from kafka_email.exceptions import KafkaError
 from kafka_email.health import KafkaHealth, StopReport
 from kafka_email.topics import KafkaTopics, topic_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from kafka_email._core import RecordMetadata
+    from kafka_email._producer import PublishingProducer
     from kafka_email.config import KafkaConfig
 
 __all__ = ["KafkaManager", "get_kafka_manager", "kafka_manager"]
 
 _STOP_TIMEOUT_S = 10.0
-_EXIT_PATIENCE = timedelta(seconds=3)
+_LONGEST_TIMEOUT_S = 30 * 86_400.0
 
 
 class KafkaManager:
@@ -38,43 +39,35 @@ class KafkaManager:
     """
 
     _instance: KafkaManager | None = None
+    _life: Life
+    _connected: _Assignable
 
     def __new__(cls) -> KafkaManager:
         """Return the one instance."""
         if cls._instance is None:
             manager = super().__new__(cls)
-            manager._reset()
+            manager._life = Life()
+            manager._life.watch_process()
+            manager._connected = _Assignable()
             cls._instance = manager
         return cls._instance
 
     def __reduce__(self) -> tuple[type[KafkaManager], tuple[()]]:
         return (KafkaManager, ())
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._config: KafkaConfig | None = None
-        self._email_topic: str | None = None
-        # What publishers publish with; None before the start and after the stop.
-        self._producer: _core.Producer | None = None
-        self._opening: _core.Producer | None = None
-        self._starters = 0
-        self._was_stopped = False
-        self._tokens: TokenRefresher | None = None
-        self._pretended: bool | None = None
-
     @property
     def config(self) -> KafkaConfig:
         """The configuration in use: the one given to ``start()``, or the default instance ``kafka_config``."""
-        return self._config or self._default_config()
+        return self._life.config or self._default_config()
 
     @property
     def email_topic(self) -> str:
-        """Name of the topic of the e-mail events, by the configuration in use."""
-        return self._email_topic or topic_name(self.config.email_topic)
+        """Name of the topic of the e-mail events, from the configuration in use."""
+        return self._life.email_topic or topic_name(self.config.email_topic)
 
     @staticmethod
     def _default_config() -> KafkaConfig:
-        # Imported when it is needed: the configuration takes most of the time that importing all of it would take.
+        # Imported when it is needed: importing the configuration takes longer than importing everything else.
         from kafka_email.config import kafka_config
 
         return kafka_config
@@ -85,7 +78,8 @@ class KafkaManager:
         Up to ``max_connection_retries`` attempts, with pauses that begin at ``retry_delay_seconds`` and double, up to
         30 s. With ``KafkaConfig.required=False`` a cluster out of reach is logged and connected to in the background.
 
-        Cancelling it takes effect at once and leaves nothing behind.
+        Of concurrent calls, the first one decides the configuration. Cancelling a call takes effect at once; when all
+        of them are cancelled, nothing is left behind.
 
         Args:
             config: The configuration; ``kafka_config`` when not given.
@@ -97,137 +91,85 @@ class KafkaManager:
             ConfigurationError: librdkafka refuses the configuration; at once.
         """
         chosen = config or self._default_config()
-        if self._is_started(chosen):
-            return
-        import_module("kafka_email._validation")
-        token = await fetch_token(chosen)
-        producer = self._join_start(chosen, token)
-        if producer is None:
-            return
-        try:
-            await producer.started()
-        except BaseException:
-            self._leave_start(producer)
-            raise
-        self._finish_start(producer, chosen)
-
-    def _is_started(self, config: KafkaConfig) -> bool:
-        with self._lock:
-            self._forget_inherited()
-            producer = self._producer
-        if isinstance(producer, _core.Producer) and config != self.config:
+        if not self._life.resume():
+            import_module("kafka_email._validation")
+            opening = self._life.open(chosen, await fetch_token(chosen))
+            if opening is not None:
+                await self._connect(opening)
+        if self._life.is_running_with_another(chosen):
             message = "already started: the other configuration takes effect after stop() and start()"
-            _journal.say(logging.WARNING, "already_started", message)
-        return producer is not None
+            _logging.log(logging.WARNING, "already_started", message)
 
-    def _join_start(self, config: KafkaConfig, token: NativeToken | None) -> _core.Producer | None:
-        """Return the producer that is being opened, opening it if need be; None when another call was faster."""
-        with self._lock:
-            if self._producer is not None:
-                return None
-            if self._opening is None:
-                log_native = _journal.librdkafka.isEnabledFor(logging.DEBUG)
-                self._opening = _core.Producer(config.native_settings(), log_native, token)
-                self._starters = 0
-            self._starters += 1
-            return self._opening
-
-    def _leave_start(self, producer: _core.Producer) -> None:
-        """Give the producer up when the last one who waited for it is gone."""
-        with self._lock:
-            if self._opening is not producer:
-                return
-            self._starters -= 1
-            if self._starters == 0:
-                self._opening = None
-                producer.abandon()
-
-    def _finish_start(self, producer: _core.Producer, config: KafkaConfig) -> None:
-        with self._lock:
-            if self._opening is not producer:
-                return  # another caller was first, or stop() was called meanwhile
-            self._opening = None
-            self._producer, self._config, self._was_stopped = producer, config, False
-            self._email_topic = topic_name(config.email_topic)
-            if config.sasl_oauth_token_provider is not None:
-                self._tokens = TokenRefresher(producer, config.sasl_oauth_token_provider)
-        _warn_if_unverified(config)
-        state = "connected" if producer.is_connected else "connecting in the background"
-        _journal.say(logging.INFO, "started", f"started: {state}, {config.bootstrap_servers_string}")
+    async def _connect(self, opening: Opening) -> None:
+        try:
+            await opening.producer.started()
+        except BaseException:
+            self._life.leave(opening)
+            raise
+        if self._life.run(opening):
+            _warn_if_unverified(opening.config)
+            state = "connected" if opening.producer.is_connected else "connecting in the background"
+            servers = opening.config.bootstrap_servers_string
+            _logging.log(logging.INFO, "started", f"started: {state}, {servers}")
 
     async def stop(self, timeout: float | None = None) -> StopReport:
         """Refuse new events, flush within ``timeout`` seconds (10 when None), fail what is left, release everything.
 
         Never raises and never blocks the loop. Without a start, or the second time, it does nothing. Cancelling the
-        await does not keep the producer open: it goes on in the background.
+        await does not keep the producer open: stopping continues in the background.
 
         Returns:
-            What became of the events that were under way.
+            What became of the events that were not acknowledged yet.
         """
-        with self._lock:
-            self._forget_inherited()
-            producer, self._producer = self._producer, None
-            opening, self._opening = self._opening, None
-            tokens, self._tokens = self._tokens, None
-            self._was_stopped = self._was_stopped or producer is not None
-        if opening is not None:
-            opening.abandon()
-        if tokens is not None:
-            tokens.cancel()
+        producer = self._life.end()
         if producer is None:
             return StopReport(delivered=0, failed=0, elapsed_s=0.0)
-        report = StopReport(*await producer.stop(_duration(_STOP_TIMEOUT_S if timeout is None else timeout)))
-        level = logging.WARNING if report.failed else logging.INFO
-        outcome = f"{report.delivered} events delivered, {report.failed} failed"
-        _journal.say(level, "stopped", f"stopped after {report.elapsed_s:.3f} s: {outcome}")
-        _core.release_mailboxes()
-        return report
+        counts = await producer.stop(_duration(_STOP_TIMEOUT_S if timeout is None else timeout))
+        level = logging.WARNING if counts.failed else logging.INFO
+        outcome = f"{counts.delivered} events delivered, {counts.failed} failed"
+        _logging.log(level, "stopped", f"stopped after {counts.elapsed_s:.3f} s: {outcome}")
+        release_mailboxes()
+        return StopReport(delivered=counts.delivered, failed=counts.failed, elapsed_s=counts.elapsed_s)
 
     @property
     def is_connected(self) -> bool:
-        """Whether the cluster answered lately: false within 10 s of its going away, true within 10 s of its return.
+        """Whether the cluster has answered lately: false within 10 s of its loss, true within 10 s of its return.
 
-        No I/O. Assigning to it overrides the truth, for tests; assigning the truth ends that.
+        No I/O. Tests may assign another value, which then hides the true one; assigning the true one ends that.
         """
-        return self._connected() if self._pretended is None else self._pretended
+        return self._connected.read(self._is_connected())
 
     @is_connected.setter
-    def is_connected(self, pretended: bool) -> None:
-        self._pretended = None if pretended == self._connected() else pretended
+    def is_connected(self, value: bool) -> None:
+        self._connected.assign(value, self._is_connected())
 
     @is_connected.deleter
     def is_connected(self) -> None:
-        self._pretended = None
+        self._connected.reset()
 
-    def _connected(self) -> bool:
-        producer = self._producer
+    def _is_connected(self) -> bool:
+        producer = self._life.producer
         return producer is not None and producer.is_connected
 
     async def health(self, timeout: float = 2.0) -> KafkaHealth:
-        """Ask the cluster how it is, within ``timeout`` seconds.
+        """Ask the cluster for its health, within ``timeout`` seconds.
 
         Never raises. Concurrent calls share one question to the cluster.
         """
-        producer = self._producer
-        if producer is None:
-            return self._health(last_error=str(self._not_started()))
         try:
-            answer = await producer.health(_duration(timeout))
+            health = await self.native_producer().health(_duration(timeout))
         except KafkaError as error:
-            return self._health(last_error=str(error))
-        return self._health(*answer)
-
-    def _health(
-        self,
-        healthy: bool = False,
-        brokers: int = 0,
-        latency_ms: float | None = None,
-        queued: int = 0,
-        in_flight: int = 0,
-        last_error: str | None = None,
-    ) -> KafkaHealth:
-        topic, version = self.config.email_topic, _core.librdkafka_version()
-        return KafkaHealth(healthy, brokers, topic, latency_ms, queued, in_flight, last_error, version)
+            health = Health(healthy=False, brokers=0, latency_ms=None, queued=0, in_flight=0, last_error=str(error))
+        return KafkaHealth(
+            healthy=health.healthy,
+            brokers=health.brokers,
+            topic=self.config.email_topic,
+            latency_ms=health.latency_ms,
+            queued=health.queued,
+            in_flight=health.in_flight,
+            last_error=health.last_error,
+            librdkafka_version=librdkafka_version(),
+        )
 
     async def send_event(
         self,
@@ -236,7 +178,7 @@ class KafkaManager:
         key: str | bytes | None = None,
         *,
         headers: Headers | None = None,
-    ) -> _core.RecordMetadata:
+    ) -> RecordMetadata:
         """Publish any event as JSON and wait until every in-sync replica has it.
 
         Cancelling the await never un-sends: once queued, the event is delivered, and counted by ``stop()``. Cancelled
@@ -264,79 +206,54 @@ class KafkaManager:
             span.acknowledge(stored)
             return stored
 
-    def native_producer(self) -> _core.Producer:
+    def native_producer(self) -> PublishingProducer:
         """Return what the publishers of this package publish with.
 
         Raises:
             NotStartedError: ``start()`` was not called, or not in this process.
             ProducerClosedError: ``stop()`` was called.
         """
-        producer = self._producer
+        producer = self._life.producer
         if producer is None:
-            raise self._not_started()
+            raise self._life.not_started()
         return producer
 
-    @contextmanager
-    def replaced_by(self, stand_in: Any) -> Iterator[Any]:
-        """Let publishers use something else than the native producer for a while; for ``kafka_email.testing``."""
-        with self._lock:
-            producer, self._producer = self._producer, stand_in
-        try:
-            yield stand_in
-        finally:
-            with self._lock:
-                self._producer = producer
+    def replaced_by(self, stand_in: StandInT) -> AbstractContextManager[StandInT]:
+        """Let publishers use a stand-in for the native producer inside a block; for ``kafka_email.testing``."""
+        return self._life.replaced_by(stand_in)
 
-    def _not_started(self) -> KafkaError:
-        if self._was_stopped:
-            message = "the producer is stopped: call `await kafka_manager.start()` before publishing"
-            return ProducerClosedError(message, code="PRODUCER_CLOSED")
-        message = "Kafka is not started: call `await kafka_manager.start()` (in the lifespan, say) before publishing"
-        return NotStartedError(message, code="NOT_STARTED")
 
-    def _forget_inherited(self) -> None:
-        """Drop what a parent process started: its threads are not here."""
-        for producer in (self._producer, self._opening):
-            if producer is not None and producer.is_inherited:
-                self._producer = self._opening = self._tokens = None
+class _Assignable:
+    """A value that tests may replace: the assigned one counts until the true one is assigned, as monkeypatch does."""
 
-    def _after_fork(self) -> None:
-        # Another thread of the parent may have held it.
-        self._lock = threading.Lock()
-        _core.forget_inherited()
+    def __init__(self) -> None:
+        self._assigned: bool | None = None
 
-    def _flush_at_exit(self) -> None:
-        producer = self._producer
-        if producer is None or producer.is_inherited:
-            return
-        outstanding = producer.outstanding
-        timeout = timedelta(milliseconds=self.config.exit_flush_timeout_ms)
-        report = producer.stop_and_wait(timeout, timeout + _EXIT_PATIENCE)
-        lost = outstanding if report is None else report[1]
-        if lost:
-            message = f"{lost} events were lost at the exit of the process: await kafka_manager.stop() before it ends"
-            _journal.say(logging.WARNING, "lost_at_exit", message)
+    def read(self, truth: bool) -> bool:
+        return truth if self._assigned is None else self._assigned
+
+    def assign(self, value: bool, truth: bool) -> None:
+        self._assigned = None if value == truth else value
+
+    def reset(self) -> None:
+        self._assigned = None
 
 
 def _warn_if_unverified(config: KafkaConfig) -> None:
-    from kafka_email._producer_options import skips_verification
+    from kafka_email.config.producer_options import skips_verification
 
     if skips_verification(config.producer_options):
         message = "certificates or host names of brokers are not verified: anybody may pose as one (producer_options)"
-        _journal.say(logging.WARNING, "tls_not_verified", message)
+        _logging.log(logging.WARNING, "tls_not_verified", message)
 
 
 def _duration(seconds: float) -> timedelta:
-    # For ever is a month: a number that no clock along the way overflows at.
-    return timedelta(seconds=min(max(0.0, seconds), 30 * 86_400.0))
+    # At most 30 days: larger values overflow on their way to librdkafka's milliseconds.
+    return timedelta(seconds=min(max(0.0, seconds), _LONGEST_TIMEOUT_S))
 
 
 kafka_manager = KafkaManager()
 """The manager of this process."""
-
-atexit.register(kafka_manager._flush_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=kafka_manager._after_fork)
 
 
 @asynccontextmanager

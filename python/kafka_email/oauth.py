@@ -1,4 +1,4 @@
-"""Tokens for SASL OAUTHBEARER: what an application hands over so that Kafka lets it in."""
+"""Tokens for SASL OAUTHBEARER, and the providers through which an application supplies them."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -8,10 +8,15 @@ from typing import Protocol, TypeAlias
 
 @dataclass(frozen=True)
 class OAuthToken:
-    """One bearer token, asked for again before its lifetime is over.
+    """One bearer token. The provider is asked for the next one before the lifetime of this one is over.
 
-    `lifetime_s` counts seconds from now, `principal` is the name it speaks for (most brokers read it from the
-    token). Raises ValueError if there is no value, or no time left.
+    Attributes:
+        value: The token, a secret.
+        lifetime_s: Seconds, from now on, for which the token is valid.
+        principal: Name of the client that the token identifies; most brokers read it from the token.
+
+    Raises:
+        ValueError: The value is empty, or the lifetime is not above zero.
     """
 
     value: str = field(repr=False)
@@ -24,7 +29,7 @@ class OAuthToken:
 
 
 class TokenSource(Protocol):
-    """An object with an async `token()`, such as aiokafka's AbstractTokenProvider."""
+    """An object with an async ``token()``, such as aiokafka's ``AbstractTokenProvider``."""
 
     async def token(self) -> str | OAuthToken:
         """Return a token that is valid now."""
@@ -34,7 +39,11 @@ TokenProvider: TypeAlias = Callable[[], Awaitable[str | OAuthToken]] | TokenSour
 
 
 def check_token_provider(provider: object) -> object:
-    """Return `provider` if it can be asked for a token, else raise a ValueError."""
+    """Return ``provider`` if it can be asked for a token.
+
+    Raises:
+        ValueError: It cannot.
+    """
     if provider is None or (not isinstance(provider, type) and _can_be_asked(provider)):
         return provider
     raise ValueError("must be a callable that returns an awaitable, or an object (no class) with an async token()")

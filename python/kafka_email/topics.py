@@ -12,7 +12,7 @@ _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class KafkaTopics(str, Enum):
-    """Topics the application knows; as text each is its value."""
+    """Topics of the application. ``str()`` of a member is its value."""
 
     EMAIL_EVENTS = "email-events"
     USER_EVENTS = "user-events"

@@ -1,10 +1,9 @@
 //! Ids of events, by which consumers drop duplicates: UUIDs of version 7 (RFC 9562), which sort by time.
 
-use std::fmt;
-
 use parking_lot::Mutex;
+use uuid::Uuid;
 
-use super::{hex, Timestamp};
+use super::Timestamp;
 
 /// Random bits of an id, below its milliseconds.
 const RANDOM_BITS: u32 = 74;
@@ -13,49 +12,20 @@ const RANDOM_MASK: u128 = (1 << RANDOM_BITS) - 1;
 /// Bytes drawn from the system at once: enough for 32 milliseconds.
 const DRAW: usize = 512;
 
-/// A UUID of version 7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EventId([u8; 16]);
+/// The id of an event: a UUID of version 7.
+pub type EventId = Uuid;
 
-impl EventId {
-    /// The id that [`EventId::as_u128`] gave away.
-    pub fn from_u128(id: u128) -> Self {
-        Self(id.to_be_bytes())
-    }
-
-    /// The id as a number.
-    pub fn as_u128(self) -> u128 {
-        u128::from_be_bytes(self.0)
-    }
-
-    /// The usual form in lower case: `017f22e2-79b0-7cc3-98c4-dc0c0c07398f`.
-    pub fn encode(self) -> [u8; 36] {
-        let digits = self.0.map(hex::digits);
-        let mut text = [b'-'; 36];
-        text[..8].copy_from_slice(digits[..4].as_flattened());
-        text[9..13].copy_from_slice(digits[4..6].as_flattened());
-        text[14..18].copy_from_slice(digits[6..8].as_flattened());
-        text[19..23].copy_from_slice(digits[8..10].as_flattened());
-        text[24..].copy_from_slice(digits[10..].as_flattened());
-        text
-    }
-
-    /// Puts version and variant between the bits of `milliseconds << RANDOM_BITS | random bits`.
-    fn from_bits(bits: u128) -> Self {
-        let (milliseconds, upper, lower) = (bits >> RANDOM_BITS, bits >> 62 & 0xfff, bits & ((1 << 62) - 1));
-        Self::from_u128(milliseconds << 80 | 0x7 << 76 | upper << 64 | 0b10 << 62 | lower)
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(str::from_utf8(&self.encode()).map_err(|_| fmt::Error)?)
-    }
+/// Puts version and variant between the bits of `milliseconds << RANDOM_BITS | random bits`.
+fn with_version_and_variant(bits: u128) -> EventId {
+    let (milliseconds, upper, lower) = (bits >> RANDOM_BITS, bits >> 62 & 0xfff, bits & ((1 << 62) - 1));
+    Uuid::from_u128(milliseconds << 80 | 0x7 << 76 | upper << 64 | 0b10 << 62 | lower)
 }
 
 /// Makes ids, each greater than the one before, on any thread.
 ///
-/// One belongs to one producer and is made after any fork: a copy in a child process would repeat its parent's ids.
+/// One belongs to one producer and is made after any fork: a copy in a child process would repeat its parent's ids. The
+/// generators of the `uuid` crate draw randomness for each id, by a system call or from a thread's generator, which is
+/// not seeded again after a fork; and they panic where there is no randomness.
 pub struct EventIds(Mutex<State>);
 
 struct State {
@@ -80,7 +50,7 @@ impl EventIds {
     /// section 6.2); each new millisecond brings 74 new random bits.
     pub fn next(&self, now: Timestamp) -> EventId {
         let mut state = self.0.lock();
-        EventId::from_bits(state.advance(now))
+        with_version_and_variant(state.advance(now))
     }
 }
 
@@ -118,7 +88,7 @@ mod tests {
     use std::collections::HashSet;
     use std::thread;
 
-    use super::{EventId, EventIds, Timestamp, RANDOM_BITS};
+    use super::{with_version_and_variant, EventId, EventIds, Timestamp, RANDOM_BITS};
 
     const NOW: i64 = 1_795_451_893_123_456;
 
@@ -134,11 +104,9 @@ mod tests {
     /// RFC 9562, appendix A.6.
     #[test]
     fn writes_the_example_of_the_rfc() {
-        let id = EventId::from_bits(0x017f_22e2_79b0 << RANDOM_BITS | 0xcc3 << 62 | 0x18c4_dc0c_0c07_398f);
+        let id = with_version_and_variant(0x017f_22e2_79b0 << RANDOM_BITS | 0xcc3 << 62 | 0x18c4_dc0c_0c07_398f);
         assert_eq!(id.to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
         assert_eq!(id.as_u128(), 0x017f_22e2_79b0_7cc3_98c4_dc0c_0c07_398f);
-        assert_eq!(&id.encode(), b"017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
-        assert_eq!(EventId::from_u128(id.as_u128()), id);
     }
 
     #[test]
@@ -203,7 +171,7 @@ mod tests {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(made.iter().all(|own| own.is_sorted_by_key(|id| id.as_u128())));
+        assert!(made.iter().all(|own| own.is_sorted_by_key(EventId::as_u128)));
         assert_eq!(made.into_iter().flatten().collect::<HashSet<_>>().len(), 40_000);
     }
 }

@@ -1,7 +1,5 @@
 //! Text as JSON, in the form that Python's `json.dumps` gives it: pure ASCII.
 
-use super::hex;
-
 /// Bytes looked at together, without leaving early, so that the compiler uses vector instructions.
 const BLOCK: usize = 8;
 
@@ -53,8 +51,9 @@ fn write_escape(out: &mut Vec<u8>, special: char) {
 }
 
 fn write_code_unit(out: &mut Vec<u8>, unit: u16) {
-    let [[a, b], [c, d]] = unit.to_be_bytes().map(hex::digits);
-    out.extend_from_slice(&[b'\\', b'u', a, b, c, d]);
+    let digits = [12, 8, 4, 0].map(|shift| char::from_digit(u32::from(unit >> shift & 0xf), 16).unwrap_or('0') as u8);
+    out.extend_from_slice(b"\\u");
+    out.extend_from_slice(&digits);
 }
 
 #[cfg(test)]

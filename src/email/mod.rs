@@ -9,12 +9,11 @@
 //! the model is certain to accept unchanged, which nearly all are. `false` never means "invalid", only "let the model
 //! decide". A `true` that the model would not have confirmed is a bug; a `false` too many only costs time.
 //!
-//! No Python and no Kafka in this folder.
+//! This folder knows neither Python nor Kafka.
 
 pub mod address;
 pub mod event;
 pub mod event_id;
-mod hex;
 pub mod json;
 pub mod name;
 pub mod timestamp;

@@ -1,9 +1,12 @@
 //! The moment of an event.
 
+use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const SECOND: u64 = 1_000_000;
-const DAY: u64 = 86_400;
+use speedate::{DateTime, DateTimeConfig, TimestampUnit};
+
+/// In microseconds.
+const SECOND: i64 = 1_000_000;
 
 /// The last microsecond of the year 9999, where Python's `datetime` ends too.
 const LAST: i64 = 253_402_300_799_999_999;
@@ -33,40 +36,13 @@ impl Timestamp {
     ///
     /// The fraction has six digits, or is left out when it is zero.
     pub fn write_iso(&self, out: &mut Vec<u8>) {
-        let micros = self.0.unsigned_abs();
-        let (seconds, fraction) = (micros / SECOND, micros % SECOND);
-        let (year, month, day) = date(seconds / DAY);
-        let [[c0, c1], [y0, y1], [m0, m1], [d0, d1]] = [year / 100, year, month, day].map(two_digits);
-        let [[h0, h1], [n0, n1], [s0, s1]] = [seconds % DAY / 3600, seconds / 60 % 60, seconds % 60].map(two_digits);
-        out.extend_from_slice(&[c0, c1, y0, y1, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1]);
-        if fraction > 0 {
-            let [[f0, f1], [f2, f3], [f4, f5]] = [fraction / 10_000, fraction / 100, fraction].map(two_digits);
-            out.extend_from_slice(&[b'.', f0, f1, f2, f3, f4, f5]);
-        }
+        // By default speedate guesses the unit.
+        let config = DateTimeConfig { timestamp_unit: TimestampUnit::Second, ..DateTimeConfig::default() };
+        let micros = u32::try_from(self.0 % SECOND).unwrap_or_default();
+        // Neither can fail: speedate knows these years, and a vector takes any text.
+        let Ok(moment) = DateTime::from_timestamp_with_config(self.0 / SECOND, micros, &config) else { return };
+        let _ = write!(out, "{moment}");
     }
-}
-
-/// Year, month and day of the month of a day counted from the Unix epoch, in the Gregorian calendar.
-///
-/// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`: years begin on 1 March, so
-/// that the leap day comes last, and 400 of them, an era of 146,097 days, repeat.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // from 1 March of the year 0
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months_since_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months_since_march + 2) / 5 + 1;
-    let (next_year, month) = match months_since_march {
-        march_on @ 0..10 => (0, march_on + 3),
-        january_on => (1, january_on - 9),
-    };
-    (era * 400 + year_of_era + next_year, month, day)
-}
-
-/// The last two decimal digits of `number`.
-fn two_digits(number: u64) -> [u8; 2] {
-    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 #[cfg(test)]

@@ -1,84 +1,88 @@
-//! From many threads to one event loop: it is woken once for many items, and never sleeps through one.
-//!
-//! `tests/handover` checks every order in which the threads may meet, by loom.
+//! One event loop is woken once for many items, and never sleeps through one.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, Ordering};
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
+
 use smallvec::SmallVec;
 
-use super::sync::{AtomicBool, Mutex, Ordering};
-
 /// Wakes the loop.
-pub trait Bell {
-    /// From any thread.
+pub(crate) trait Bell {
+    /// Called from any thread.
     fn ring(&self);
-    /// The loop has heard it.
-    fn hush(&self);
+    /// Called by the loop, which has heard the bell.
+    fn clear(&self);
 }
 
-/// Someone who waits until the loop has settled everything.
-pub trait Turn: Send + Sync {
+/// Waits until the loop has settled everything that it was handed.
+pub(crate) trait OnSettled: Send + Sync {
     /// Whether the wait has been long enough.
-    fn is_over(&self) -> bool;
-    /// Called once.
-    fn end(&self);
+    fn waited_enough(&self) -> bool;
+    /// Called once: everything is settled, or the wait was long enough.
+    fn settled(&self);
 }
 
 /// Items for one event loop, in the order in which they came.
-pub struct Handover<T, B> {
+pub(crate) struct Handover<T, B> {
     pending: Mutex<Pending<T>>,
-    // Both are the loop's; locked for moments only.
+    // Only the loop touches these two; the lock is held for moments.
     at_hand: Mutex<VecDeque<T>>,
-    will_go_on: AtomicBool,
+    continues: AtomicBool,
     bell: B,
 }
 
 struct Pending<T> {
     items: Vec<T>,
-    turns: Vec<Arc<dyn Turn>>,
+    on_settled: Vec<Arc<dyn OnSettled>>,
 }
 
 impl<T, B: Bell> Handover<T, B> {
-    /// Nothing yet, and a bell that the loop hears.
-    pub fn new(bell: B) -> Self {
+    pub(crate) fn new(bell: B) -> Self {
         Self {
-            pending: Mutex::new(Pending { items: Vec::new(), turns: Vec::new() }),
+            pending: Mutex::new(Pending { items: Vec::new(), on_settled: Vec::new() }),
             at_hand: Mutex::new(VecDeque::new()),
-            will_go_on: AtomicBool::new(false),
+            continues: AtomicBool::new(false),
             bell,
         }
     }
 
-    /// The bell.
-    pub fn bell(&self) -> &B {
+    pub(crate) fn bell(&self) -> &B {
         &self.bell
     }
 
     /// How many items the loop has not taken yet.
-    pub fn waiting(&self) -> usize {
-        self.pending.lock().items.len()
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.pending).items.len()
     }
 
-    /// Adds one item.
-    pub fn push(&self, item: T) {
+    pub(crate) fn push(&self, item: T) {
         self.add(|pending| pending.items.push(item));
     }
 
-    /// Adds the items of one batch, leaving `batch` empty with its capacity; `turn` ends when they are settled.
-    pub fn append(&self, batch: &mut Vec<T>, turn: Option<Arc<dyn Turn>>) {
+    /// Adds the items of one batch and leaves `batch` empty, with its capacity; `on_settled` hears when the loop has
+    /// settled them.
+    pub(crate) fn append(&self, batch: &mut Vec<T>, on_settled: Option<Arc<dyn OnSettled>>) {
         if !batch.is_empty() {
             self.add(|pending| {
                 pending.items.append(batch);
-                pending.turns.extend(turn);
+                pending.on_settled.extend(on_settled);
             });
         }
     }
 
     fn add(&self, add: impl FnOnce(&mut Pending<T>)) {
         let was_empty = {
-            let mut pending = self.pending.lock();
+            let mut pending = lock(&self.pending);
             let was_empty = pending.items.is_empty();
             add(&mut pending);
             was_empty
@@ -88,42 +92,47 @@ impl<T, B: Bell> Handover<T, B> {
         }
     }
 
-    /// The loop was woken, or goes on as it was told to: whether it settles now, with [`Handover::next`].
-    pub fn begin(&self, goes_on: bool) -> bool {
-        // One bite for each round of the loop, however often the bell rings meanwhile.
-        if self.will_go_on.load(Ordering::Relaxed) && !goes_on {
+    /// The loop was woken, or `is_continuation` of its last slice; returns whether it settles now, by [`Self::next`].
+    pub(crate) fn begin(&self, is_continuation: bool) -> bool {
+        // A continuation is scheduled already: ignore further wake-ups, so that one slice runs per loop iteration.
+        if self.continues.load(Ordering::Relaxed) && !is_continuation {
             return false;
         }
-        self.will_go_on.store(false, Ordering::Relaxed);
-        let mut at_hand = self.at_hand.lock();
+        self.continues.store(false, Ordering::Relaxed);
+        let mut at_hand = lock(&self.at_hand);
         if at_hand.is_empty() {
-            self.bell.hush();
-            // The capacity goes back and forth.
+            self.bell.clear();
+            // Swap the buffers, so that neither side allocates again.
             let empty = Vec::from(mem::take(&mut *at_hand));
-            *at_hand = mem::replace(&mut self.pending.lock().items, empty).into();
+            *at_hand = mem::replace(&mut lock(&self.pending).items, empty).into();
         }
         true
     }
 
-    /// The next item of those at hand.
-    pub fn next(&self) -> Option<T> {
-        self.at_hand.lock().pop_front()
+    /// The next item to settle in this slice.
+    pub(crate) fn next(&self) -> Option<T> {
+        lock(&self.at_hand).pop_front()
     }
 
-    /// The loop does something else for a while; whether it has to go on then, without being woken.
-    pub fn end(&self) -> bool {
-        let settled = self.at_hand.lock().is_empty();
-        let (settled, ended) = {
-            let mut pending = self.pending.lock();
-            // The ring for what came meanwhile may be used up: loops without `add_reader` take it off the socket.
-            let settled = settled && pending.items.is_empty();
-            let ended = pending.turns.extract_if(.., |turn| settled || turn.is_over());
-            (settled, ended.collect::<SmallVec<[_; 1]>>())
+    /// The slice ends; returns whether the loop has to continue by itself, without another ring.
+    pub(crate) fn end(&self) -> bool {
+        let nothing_at_hand = lock(&self.at_hand).is_empty();
+        let (is_settled, heard) = {
+            let mut pending = lock(&self.pending);
+            // The ring for what came meanwhile may be used up: loops without `add_reader` read it off the socket.
+            let is_settled = nothing_at_hand && pending.items.is_empty();
+            let heard = pending.on_settled.extract_if(.., |waits| is_settled || waits.waited_enough());
+            (is_settled, heard.collect::<SmallVec<[_; 1]>>())
         };
-        for turn in ended {
-            turn.end();
+        for waits in heard {
+            waits.settled();
         }
-        self.will_go_on.store(!settled, Ordering::Relaxed);
-        !settled
+        self.continues.store(!is_settled, Ordering::Relaxed);
+        !is_settled
     }
+}
+
+/// No code under these locks can leave the data half changed, so a panic of another thread is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

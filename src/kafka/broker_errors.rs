@@ -1,110 +1,121 @@
-//! What is wrong with the cluster, as far as librdkafka told: the *why* behind a timeout.
+//! What is wrong with each broker, as far as librdkafka reported it: the *why* behind a timeout.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::kafka::failure::{Class, Failure, Kind};
+use super::failure::{Class, Failure, Kind};
+use super::librdkafka::Code;
 
-/// Brokers to remember a cause for; more would make an error unreadable.
-const BROKERS: usize = 8;
-/// Longest cause in characters.
-const LENGTH: usize = 300;
-/// librdkafka repeats the same error of a broker every 30 s; one that it does not repeat is over.
-const MEMORY: Duration = Duration::from_secs(35);
+/// Brokers whose errors are kept; more would make an error text unreadable.
+const MAX_BROKERS: usize = 8;
+/// Longest error in characters.
+const MAX_LENGTH: usize = 300;
+/// librdkafka repeats the error of a broker every 30 s; an error that it does not repeat is over.
+const LIFETIME: Duration = Duration::from_secs(35);
 
 /// The last error of each broker that has one.
-pub struct Trouble {
+pub(crate) struct BrokerErrors {
     secrets: Vec<String>,
-    causes: Mutex<BTreeMap<String, Cause>>,
+    errors: Mutex<BTreeMap<String, BrokerError>>,
 }
 
-#[derive(Clone)]
-struct Cause {
+struct BrokerError {
     kind: Kind,
     text: String,
-    noted: Instant,
+    reported: Instant,
 }
 
-impl Trouble {
-    /// No trouble yet; none of `secrets` will ever be in a text.
-    pub fn new(secrets: Vec<String>) -> Self {
-        Self { secrets, causes: Mutex::default() }
+impl BrokerErrors {
+    /// No errors yet. No text will ever contain one of `secrets`, the longest of which come first.
+    pub(crate) fn new(secrets: Vec<String>) -> Self {
+        Self { secrets, errors: Mutex::default() }
     }
 
     /// Keeps an error of librdkafka, whose text begins with the broker's name.
-    pub fn note(&self, code: Code, reason: &str) {
-        // Only a summary of what the brokers' own errors say better, and librdkafka repeats it.
+    pub(crate) fn note(&self, code: Code, reason: &str, now: Instant) {
+        // Each broker's own error follows and says more.
         if code == Code::AllBrokersDown {
             return;
         }
-        let text = self.clean(reason);
-        let mut causes = self.causes.lock();
-        causes.retain(|_, cause| cause.noted.elapsed() < MEMORY);
+        let text = self.scrub(reason);
+        let mut errors = self.errors.lock();
+        errors.retain(|_, error| error.is_current(now));
         let broker = broker_of(&text).to_owned();
-        if causes.len() < BROKERS || causes.contains_key(&broker) {
-            causes.insert(broker, Cause { kind: Kind::of(code), text, noted: Instant::now() });
+        if errors.len() < MAX_BROKERS || errors.contains_key(&broker) {
+            errors.insert(broker, BrokerError { kind: Kind::of(code), text, reported: now });
         }
     }
 
-    /// All is well again.
-    pub fn clear(&self) {
-        self.causes.lock().clear();
+    pub(crate) fn clear(&self) {
+        self.errors.lock().clear();
     }
 
-    /// The causes, one for each broker.
-    pub fn text(&self) -> Option<String> {
-        let causes = self.causes.lock();
-        let current = causes.values().filter(|cause| cause.noted.elapsed() < MEMORY);
-        let texts: Vec<&str> = current.map(|cause| cause.text.as_str()).collect();
+    /// The errors that librdkafka still repeats, one for each broker.
+    pub(crate) fn text(&self, now: Instant) -> Option<String> {
+        let errors = self.errors.lock();
+        let current = errors.values().filter(|error| error.is_current(now));
+        let texts: Vec<&str> = current.map(|error| error.text.as_str()).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
-    /// What a start that ended without a connection fails with.
-    pub fn failure(&self, servers: &str, attempts: u32) -> Failure {
-        let kind = self.kind();
+    /// Whether one of the errors is about the broker with this number.
+    pub(crate) fn concern(&self, broker: i32, now: Instant) -> bool {
+        self.errors.lock().values().any(|error| error.is_current(now) && number_of(&error.text) == Some(broker))
+    }
+
+    /// Why a start ended without a connection.
+    pub(crate) fn start_failure(&self, servers: &str, attempts: u32, now: Instant) -> Failure {
+        let kind = self.kind_to_blame();
         let cause =
-            self.text().unwrap_or_else(|| "no answer: nothing refused the connection, and nothing replied".into());
-        let advice = match kind.class {
-            Class::Authentication => "check sasl_mechanism, sasl_username and sasl_password",
-            _ if kind == Kind::of(Code::SSL) => {
+            self.text(now).unwrap_or_else(|| "no answer: nothing refused the connection, and nothing replied".into());
+        let advice = match kind {
+            Kind::TLS => {
                 "check that ssl_cafile holds the authority that signed the brokers' certificates, that the names in \
                  bootstrap_servers are in those certificates, that they have not expired, and that the listener speaks TLS"
             }
+            _ if kind.class == Class::Authentication => "check sasl_mechanism, sasl_username and sasl_password",
             _ => "check that Kafka runs and that bootstrap_servers and security_protocol fit its listeners",
         };
         let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
         Failure::new(kind, format!("cannot connect to Kafka at {servers} after {attempts}: {cause}; {advice}"))
     }
 
-    /// Whether waiting cannot help: wrong credentials, or no trust in the certificate.
-    pub fn is_lasting(&self) -> bool {
-        let kind = self.kind();
-        matches!(kind.class, Class::Authentication) || kind == Kind::of(Code::SSL)
+    /// Whether each of so many addresses refused for a reason that waiting does not mend: wrong credentials, or no
+    /// trust in a certificate.
+    pub(crate) fn all_need_a_fix(&self, addresses: usize) -> bool {
+        let errors = self.errors.lock();
+        let lasting = errors.values().filter(|error| error.kind.needs_a_fix()).count();
+        lasting >= addresses.clamp(1, MAX_BROKERS)
     }
 
-    /// The cause to blame: one that has to be fixed before one that may pass.
-    fn kind(&self) -> Kind {
-        let causes = self.causes.lock();
-        let mut kinds = causes.values().map(|cause| cause.kind);
-        let first = kinds.next().unwrap_or(Kind::NETWORK);
-        let blamed = std::iter::once(first).chain(kinds).max_by_key(|kind| match kind.class {
+    /// The error that somebody has to mend, before any that may pass.
+    fn kind_to_blame(&self) -> Kind {
+        let errors = self.errors.lock();
+        let blame = errors.values().map(|error| error.kind).max_by_key(|kind| match kind.class {
             Class::Authentication => 2,
-            _ => i32::from(*kind == Kind::of(Code::SSL)),
+            _ => i32::from(kind.needs_a_fix()),
         });
-        match blamed.unwrap_or(first) {
-            kind if matches!(kind.class, Class::Authentication | Class::Connection | Class::Authorization) => kind,
+        match blame {
+            Some(kind) if matches!(kind.class, Class::Authentication | Class::Connection | Class::Authorization) => {
+                kind
+            }
             _ => Kind::NETWORK,
         }
     }
 
     /// librdkafka's text without its timings, control characters and secrets.
-    pub fn clean(&self, text: &str) -> String {
+    pub(crate) fn scrub(&self, text: &str) -> String {
         let text = text.split(" (after ").next().unwrap_or(text);
         let text = self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"));
-        text.chars().filter(|c| !c.is_control()).take(LENGTH).collect()
+        text.chars().filter(|c| !c.is_control()).take(MAX_LENGTH).collect()
+    }
+}
+
+impl BrokerError {
+    fn is_current(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.reported) < LIFETIME
     }
 }
 
@@ -115,6 +126,12 @@ fn broker_of(text: &str) -> &str {
     name.split('/').next().unwrap_or(name)
 }
 
+/// The broker's number in the same place; a bootstrap address has none.
+fn number_of(text: &str) -> Option<i32> {
+    let (name, _) = text.split_once(": ")?;
+    name.rsplit('/').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,39 +139,70 @@ mod tests {
     const REFUSED: &str =
         "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
 
+    fn no_errors() -> BrokerErrors {
+        BrokerErrors::new(Vec::new())
+    }
+
     #[test]
-    fn names_each_broker_once_with_its_last_cause() {
-        let trouble = Trouble::new(Vec::new());
-        trouble.note(Code::BrokerTransportFailure, "127.0.0.1:9092/bootstrap: Disconnected");
-        trouble.note(Code::BrokerTransportFailure, REFUSED);
-        trouble.note(Code::Resolve, "sasl_ssl://kafka-1:9092/bootstrap: Failed to resolve 'kafka-1:9092'");
-        trouble.note(Code::AllBrokersDown, "2/2 brokers are down");
-        let failure = trouble.failure("127.0.0.1:9092,kafka-1:9092", 3);
-        assert_eq!(failure.class, Class::Connection);
+    fn names_each_broker_once_with_its_last_error() {
+        let (errors, now) = (no_errors(), Instant::now());
+        errors.note(Code::BrokerTransportFailure, "127.0.0.1:9092/bootstrap: Disconnected", now);
+        errors.note(Code::BrokerTransportFailure, REFUSED, now);
+        errors.note(Code::Resolve, "sasl_ssl://kafka-1:9092/bootstrap: Failed to resolve 'kafka-1:9092'", now);
+        errors.note(Code::AllBrokersDown, "2/2 brokers are down", now);
+        let failure = errors.start_failure("127.0.0.1:9092,kafka-1:9092", 3, now);
+        assert_eq!(failure.kind.class, Class::Connection);
         assert!(failure
             .message
             .contains("127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused; "));
         assert!(failure.message.contains("kafka-1:9092"));
         assert!(!failure.message.contains("Disconnected"));
         assert!(!failure.message.contains("after 0ms"));
-        trouble.clear();
-        assert_eq!(trouble.text(), None);
+        errors.clear();
+        assert_eq!(errors.text(now), None);
     }
 
     #[test]
-    fn blames_what_has_to_be_fixed() {
-        let trouble = Trouble::new(Vec::new());
-        trouble.note(Code::BrokerTransportFailure, REFUSED);
-        assert!(!trouble.is_lasting());
-        trouble.note(Code::SSL, "ssl://b:1/bootstrap: SSL handshake failed");
-        assert!(trouble.is_lasting());
-        trouble.note(Code::Authentication, "sasl_ssl://a:1/bootstrap: Authentication failed");
-        assert_eq!(trouble.failure("a:1", 1).class, Class::Authentication);
+    fn knows_which_brokers_its_errors_are_about() {
+        let (errors, now) = (no_errors(), Instant::now());
+        errors.note(Code::BrokerTransportFailure, REFUSED, now);
+        errors.note(Code::Resolve, "kafka-2:9092/bootstrap: Failed to resolve 'kafka-2:9092'", now);
+        assert!(errors.concern(1, now) && !errors.concern(2, now));
+        assert!(!errors.concern(1, now + LIFETIME));
+    }
+
+    #[test]
+    fn forgets_an_error_that_librdkafka_does_not_repeat() {
+        let (errors, now) = (no_errors(), Instant::now());
+        errors.note(Code::BrokerTransportFailure, REFUSED, now);
+        assert!(errors.text(now + LIFETIME / 2).is_some());
+        assert_eq!(errors.text(now + LIFETIME), None);
+    }
+
+    #[test]
+    fn blames_what_has_to_be_mended() {
+        let (errors, now) = (no_errors(), Instant::now());
+        errors.note(Code::BrokerTransportFailure, REFUSED, now);
+        assert!(!errors.all_need_a_fix(1));
+        errors.note(Code::SSL, "ssl://b:1/bootstrap: SSL handshake failed", now);
+        assert!(errors.all_need_a_fix(1));
+        assert_eq!(errors.start_failure("b:1", 1, now).kind, Kind::TLS);
+        errors.note(Code::Authentication, "sasl_ssl://a:1/bootstrap: Authentication failed", now);
+        assert_eq!(errors.start_failure("a:1", 1, now).kind.class, Class::Authentication);
+    }
+
+    #[test]
+    fn one_address_that_refuses_for_good_is_not_all_of_them() {
+        let (errors, now) = (no_errors(), Instant::now());
+        errors.note(Code::Authentication, "sasl_ssl://a:1/bootstrap: Authentication failed", now);
+        assert!(!errors.all_need_a_fix(2));
+        errors.note(Code::Authentication, "sasl_ssl://b:1/bootstrap: Authentication failed", now);
+        assert!(errors.all_need_a_fix(2));
     }
 
     #[test]
     fn shows_no_secret_and_no_control_character() {
-        let trouble = Trouble::new(vec!["hunter2".into()]);
-        assert_eq!(trouble.clean("password\r\n hunter2 refused (after 3ms in state X)"), "password [secret] refused");
+        let errors = BrokerErrors::new(vec!["hunter2".into()]);
+        assert_eq!(errors.scrub("password\r\n hunter2 refused (after 3ms in state X)"), "password [secret] refused");
     }
 }

@@ -5,9 +5,9 @@
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-/// The exception class that Python raises.
+/// What the caller should do; each class is an exception in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub(crate) enum Class {
     /// No broker can be reached. Try later.
     Connection,
     /// The deadline passed. Try later.
@@ -26,7 +26,7 @@ pub enum Class {
     Configuration,
     /// The producer is closed. Start again.
     Closed,
-    /// librdkafka gave the producer up; the manager builds a new one. Try again.
+    /// librdkafka gave the client up, and a new one is built. Try again.
     Fatal,
     /// Anything else.
     Other,
@@ -34,7 +34,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Connection,
         Self::Timeout,
         Self::QueueFull,
@@ -52,63 +52,58 @@ impl Class {
 /// A failure on its way to the caller.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
-    /// Exception class.
-    pub class: Class,
-    /// Kafka's name of the error.
-    pub code: &'static str,
-    /// Whether trying again may help.
-    pub retriable: bool,
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
     /// Whether the event may be stored in spite of the failure.
-    pub maybe_delivered: bool,
-    /// What happened, to which thing, what to do.
-    pub message: String,
+    pub(crate) maybe_delivered: bool,
+    /// What happened, to which thing, and what to do next.
+    pub(crate) message: String,
 }
 
 impl Failure {
     /// A failure of an event that certainly is not stored.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            class: kind.class,
-            code: kind.code,
-            retriable: kind.retriable,
-            maybe_delivered: false,
-            message: message.into(),
-        }
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, maybe_delivered: false, message: message.into() }
+    }
+
+    /// Whether a probe may find that the cause is gone: the topic exists by now, or the right is granted.
+    pub(crate) fn may_pass_with_a_probe(&self) -> bool {
+        matches!(self.kind.class, Class::UnknownTopic | Class::Authorization | Class::Fatal)
     }
 
     /// The same failure of an event that may be stored.
     #[must_use]
-    pub fn maybe_delivered(mut self, maybe: bool) -> Self {
+    pub(crate) fn maybe_delivered(mut self, maybe: bool) -> Self {
         self.maybe_delivered = maybe;
         self
     }
 }
 
-/// A row of the table: class, Kafka's name, whether trying again may help.
+/// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// Exception class.
-    pub class: Class,
+pub(crate) struct Kind {
+    pub(crate) class: Class,
     /// Kafka's name of the error (<https://kafka.apache.org/protocol#protocol_error_codes>).
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// Whether trying again may help.
-    pub retriable: bool,
+    pub(crate) retriable: bool,
 }
 
 impl Kind {
     /// The deadline of a publish passed.
-    pub const TIMEOUT: Self = Self::retriable(Class::Timeout, "REQUEST_TIMED_OUT");
+    pub(crate) const TIMEOUT: Self = Self::retriable(Class::Timeout, "REQUEST_TIMED_OUT");
     /// No broker answers.
-    pub const NETWORK: Self = Self::retriable(Class::Connection, "NETWORK_EXCEPTION");
+    pub(crate) const NETWORK: Self = Self::retriable(Class::Connection, "NETWORK_EXCEPTION");
     /// No space in the local queue.
-    pub const QUEUE_FULL: Self = Self::retriable(Class::QueueFull, "QUEUE_FULL");
+    pub(crate) const QUEUE_FULL: Self = Self::retriable(Class::QueueFull, "QUEUE_FULL");
     /// The configuration is refused.
-    pub const CONFIGURATION: Self = Self::lasting(Class::Configuration, "INVALID_CONFIG");
+    pub(crate) const CONFIGURATION: Self = Self::lasting(Class::Configuration, "INVALID_CONFIG");
     /// The producer is closed.
-    pub const CLOSED: Self = Self::lasting(Class::Closed, "PRODUCER_CLOSED");
-    /// librdkafka gave the producer up.
-    pub const FATAL: Self = Self::retriable(Class::Fatal, "PRODUCER_FATAL");
+    pub(crate) const CLOSED: Self = Self::lasting(Class::Closed, "PRODUCER_CLOSED");
+    /// librdkafka gave the client up.
+    pub(crate) const FATAL: Self = Self::retriable(Class::Fatal, "PRODUCER_FATAL");
+    /// The TLS handshake failed: no trust in a certificate, or no TLS at all.
+    pub(crate) const TLS: Self = Self::retriable(Class::Connection, "SSL_HANDSHAKE_FAILED");
 
     const fn retriable(class: Class, code: &'static str) -> Self {
         Self { class, code, retriable: true }
@@ -118,8 +113,22 @@ impl Kind {
         Self { class, code, retriable: false }
     }
 
+    /// Whether somebody has to mend something before another attempt can succeed.
+    pub(crate) fn needs_a_fix(self) -> bool {
+        self == Self::TLS || self.class == Class::Authentication
+    }
+
+    /// What a fatal error of the client means for its events, by the code of its cause.
+    pub(crate) fn of_fatal(cause: Code) -> Self {
+        match Self::of(cause) {
+            kind if matches!(kind.class, Class::Authorization | Class::Authentication | Class::Configuration) => kind,
+            kind if kind.class == Class::Fatal => kind,
+            _ => Self::FATAL,
+        }
+    }
+
     /// The row of a librdkafka error code.
-    pub fn of(code: Code) -> Self {
+    pub(crate) fn of(code: Code) -> Self {
         match code {
             Code::MessageTimedOut
             | Code::OperationTimedOut
@@ -131,7 +140,7 @@ impl Kind {
             | Code::Resolve
             | Code::NodeUpdate
             | Code::NetworkException => Self::NETWORK,
-            Code::SSL => Self::retriable(Class::Connection, "SSL_HANDSHAKE_FAILED"),
+            Code::SSL => Self::TLS,
             Code::QueueFull => Self::QUEUE_FULL,
             Code::MessageSizeTooLarge | Code::InvalidMessageSize => {
                 Self::lasting(Class::MessageTooLarge, "MESSAGE_TOO_LARGE")
@@ -157,6 +166,7 @@ impl Kind {
             Code::InvalidProducerEpoch => Self::retriable(Class::Fatal, "INVALID_PRODUCER_EPOCH"),
             Code::OutOfOrderSequenceNumber => Self::retriable(Class::Fatal, "OUT_OF_ORDER_SEQUENCE_NUMBER"),
             Code::UnknownProducerId => Self::retriable(Class::Fatal, "UNKNOWN_PRODUCER_ID"),
+            Code::ProducerFenced => Self::retriable(Class::Fatal, "PRODUCER_FENCED"),
             Code::NotLeaderForPartition => Self::retriable(Class::Other, "NOT_LEADER_OR_FOLLOWER"),
             Code::LeaderNotAvailable => Self::retriable(Class::Other, "LEADER_NOT_AVAILABLE"),
             Code::BrokerNotAvailable => Self::retriable(Class::Other, "BROKER_NOT_AVAILABLE"),
@@ -173,6 +183,32 @@ impl Kind {
             Code::UnsupportedForMessageFormat => Self::lasting(Class::Other, "UNSUPPORTED_FOR_MESSAGE_FORMAT"),
             Code::UnsupportedCompressionType => Self::lasting(Class::Configuration, "UNSUPPORTED_COMPRESSION_TYPE"),
             _ => Self::lasting(Class::Other, "UNKNOWN_SERVER_ERROR"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fatal_error_is_what_its_cause_says_if_somebody_has_to_act() {
+        assert_eq!(Kind::of_fatal(Code::ClusterAuthorizationFailed).class, Class::Authorization);
+        assert_eq!(Kind::of_fatal(Code::UnsupportedFeature).class, Class::Configuration);
+        assert_eq!(Kind::of_fatal(Code::OutOfOrderSequenceNumber).code, "OUT_OF_ORDER_SEQUENCE_NUMBER");
+        assert_eq!(Kind::of_fatal(Code::RequestTimedOut), Kind::FATAL);
+    }
+
+    #[test]
+    fn wrong_credentials_and_no_trust_need_a_fix() {
+        assert!(Kind::of(Code::SSL).needs_a_fix() && Kind::of(Code::SaslAuthenticationFailed).needs_a_fix());
+        assert!(!Kind::NETWORK.needs_a_fix() && !Kind::TIMEOUT.needs_a_fix());
+    }
+
+    #[test]
+    fn every_class_stands_at_its_number() {
+        for (number, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, number);
         }
     }
 }

@@ -1,20 +1,12 @@
-//! A look at the producer and its cluster at one moment.
+//! Whether a cluster answers.
 
 use std::time::Duration;
 
-/// Health of the producer.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// A broker answered within the time given.
-    pub healthy: bool,
-    /// Brokers in the cluster; 0 when none answered.
-    pub brokers: usize,
-    /// Time a broker took to answer.
-    pub latency: Option<Duration>,
-    /// Events that wait for space in the local queue.
-    pub queued: usize,
-    /// Events in the local queue or on their way, not acknowledged yet.
-    pub in_flight: u64,
-    /// What is wrong, if something is.
-    pub last_error: Option<String>,
+/// The cluster at one moment, as far as one of its brokers showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClusterHealth {
+    /// A broker answered in time, and nothing is known to be wrong.
+    Well { brokers: usize, latency: Duration },
+    /// The reason why events are not stored.
+    Ill(String),
 }

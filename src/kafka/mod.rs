@@ -1,7 +1,10 @@
-//! What producer and worker both say about a cluster.
+//! What a producer and a worker both say about a Kafka cluster: its errors, its health, its lines in the log, and how to
+//! connect to it.
 
-pub mod broker_errors;
-pub mod failure;
-pub mod health;
-pub mod librdkafka;
-pub mod log_line;
+pub(crate) mod broker_errors;
+pub(crate) mod connection_settings;
+pub(crate) mod failure;
+pub(crate) mod health;
+pub(crate) mod librdkafka;
+pub(crate) mod log_line;
+pub(crate) mod outage;

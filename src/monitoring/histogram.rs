@@ -5,30 +5,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts of values in `N` log-linear buckets: from 2^`FIRST` on, each power of two is cut into 2^`STEPS` equal parts.
 ///
 /// The first bucket holds all that is smaller, the last one all that is larger.
-pub struct Histogram<const FIRST: u32, const STEPS: u32, const N: usize> {
+pub(crate) struct Histogram<const FIRST: u32, const STEPS: u32, const N: usize> {
     counts: [AtomicU64; N],
     sum: AtomicU64,
 }
 
 /// A histogram at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub(crate) struct HistogramSnapshot {
     /// Largest value of each bucket but the last, which has no limit.
-    pub bounds: Vec<u64>,
+    pub(crate) bounds: Vec<u64>,
     /// Values in each bucket.
-    pub counts: Vec<u64>,
+    pub(crate) counts: Vec<u64>,
     /// Sum of all values.
-    pub sum: u64,
+    pub(crate) sum: u64,
 }
 
 impl<const FIRST: u32, const STEPS: u32, const N: usize> Histogram<FIRST, STEPS, N> {
     /// Without any values.
-    pub const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self { counts: [const { AtomicU64::new(0) }; N], sum: AtomicU64::new(0) }
     }
 
     /// Adds a value.
-    pub fn record(&self, value: u64) {
+    pub(crate) fn record(&self, value: u64) {
         if let Some(count) = self.counts.get(Self::bucket(value).min(N - 1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -36,8 +36,8 @@ impl<const FIRST: u32, const STEPS: u32, const N: usize> Histogram<FIRST, STEPS,
     }
 
     /// The histogram now.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    pub(crate) fn snapshot(&self) -> HistogramSnapshot {
+        HistogramSnapshot {
             bounds: (0..N - 1).map(Self::bound).collect(),
             counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
             sum: self.sum.load(Ordering::Relaxed),

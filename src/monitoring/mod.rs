@@ -1,3 +1,7 @@
-//! Counters and histograms.
+//! Numbers that threads add to without a lock, and that a scrape reads.
 
-pub mod histogram;
+mod counter;
+mod histogram;
+
+pub(crate) use counter::Counter;
+pub(crate) use histogram::{Histogram, HistogramSnapshot};

@@ -1,9 +1,8 @@
-//! Events on their way to librdkafka, first come, first queued: behind those in flight (see [`crate::producer::gate`]), or because
-//! its queue is full.
+//! Events that wait in line for librdkafka: behind those in flight (see [`super::gate`]), or because its queue is full.
 //!
-//! They wait here, in the native half, so that they can be queued in order the moment they may, without a detour over
-//! the event loop. Waiting counts towards the deadline of the publish: librdkafka starts its own clock when it takes the
-//! message over, so a message that waited for long is watched here as well.
+//! They wait here, in the native half, so that they can be queued in order the moment it is possible, without a detour
+//! over the event loop. Waiting counts towards the deadline of the publish. librdkafka starts its own clock when it takes
+//! a message, so a message that waited for long is watched here as well.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
@@ -11,25 +10,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::kafka::librdkafka::record::{OwnedRecord, Record};
-use crate::producer::outcome::Ticket;
+use super::owned_record::OwnedRecord;
+use crate::handover::Ticket;
+use crate::kafka::librdkafka::Record;
 
-/// A wait that an event's deadline does not notice.
+/// Events that waited longer than this get a deadline of ours: librdkafka's timeout starts only when it takes them.
 const SHORT: Duration = Duration::from_millis(100);
 
 /// The waiting line.
-pub struct Backlog {
-    /// From publish to deadline.
-    patience: Duration,
+pub(super) struct Backlog {
+    /// From the publish to its deadline.
+    time_limit: Duration,
     line: Mutex<Line>,
-    /// Held by the thread that queues.
+    /// Held by the thread that drains.
     draining: Mutex<()>,
-    // Read without the lock: whether the lock is worth taking.
+    // Read without the lock, to see whether the lock is worth taking.
     waiting: AtomicUsize,
     is_draining: AtomicBool,
-    watching: AtomicBool,
+    is_watching: AtomicBool,
     is_blocked: AtomicBool,
 }
 
@@ -45,71 +44,79 @@ struct Waiting {
     since: Instant,
 }
 
-/// Tickets whose deadline passed.
+/// What became of a record that was offered to librdkafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handoff<R> {
+    Taken,
+    /// It has to wait: the queue is full, or there is no client at the moment.
+    Wait,
+    Refused(R),
+}
+
+/// Tickets of events whose deadline passed.
 #[derive(Default)]
-pub struct Expired {
-    /// Never queued.
-    pub waiting: Vec<Ticket>,
-    /// Queued after a wait, and not settled yet.
-    pub queued: Vec<Ticket>,
+pub(super) struct Expired {
+    /// librdkafka never had these.
+    pub(super) waiting: Vec<Ticket>,
+    /// librdkafka took these after a wait, and has not reported them yet.
+    pub(super) queued: Vec<Ticket>,
 }
 
 impl Backlog {
-    /// An empty line, of events with this time from publish to deadline.
-    pub fn new(patience: Duration) -> Self {
+    /// An empty line; `time_limit` is the time from a publish to its deadline.
+    pub(super) fn new(time_limit: Duration) -> Self {
         Self {
-            patience,
+            time_limit,
             line: Mutex::default(),
             draining: Mutex::default(),
             waiting: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
-            watching: AtomicBool::new(false),
+            is_watching: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
         }
     }
 
     /// How many events wait.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 
     /// Whether an event may go to librdkafka directly without overtaking another.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0 && !self.is_draining.load(Ordering::Acquire)
     }
 
-    /// Whether there is nothing here to look after.
-    pub fn is_idle(&self) -> bool {
-        self.is_empty() && !self.watching.load(Ordering::Acquire)
+    /// Whether no event waits and no deadline is watched.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && !self.is_watching.load(Ordering::Acquire)
     }
 
-    /// Whether librdkafka's queue was full the last time that somebody tried.
-    pub fn is_blocked(&self) -> bool {
+    /// Whether the last attempt to drain met a full queue.
+    pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Ordering::Acquire)
     }
 
-    /// Since when the first in the line waits.
-    pub fn waits_since(&self) -> Option<Instant> {
+    /// When the first event in the line began to wait.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
         self.line.lock().waiting.front().map(|first| first.since)
     }
 
-    /// Puts an event at the end of the line.
-    pub fn push(&self, record: &Record<'_>, ticket: Ticket, now: Instant) {
+    /// Puts a copy of the record at the end of the line.
+    pub(super) fn push(&self, record: &Record<'_>, ticket: Ticket, now: Instant) {
         let waiting = Waiting { record: OwnedRecord::from(record), ticket, since: now };
         let mut line = self.line.lock();
         line.waiting.push_back(waiting);
         self.publish_sizes(&line);
     }
 
-    /// Queues from the front until `produce` says that the queue is full; `refuse` hears of who is not taken for another
-    /// reason.
+    /// Offers events from the front of the line until one has to wait; `refuse` gets the refused ones.
     ///
-    /// Nobody who publishes has to wait for it. Does nothing while another thread is at it.
-    pub fn drain(
+    /// No publish waits for it. Does nothing while another thread drains.
+    pub(super) fn drain<R>(
         &self,
         now: Instant,
-        mut produce: impl FnMut(&Record<'_>, Ticket) -> Result<(), Code>,
-        mut refuse: impl FnMut(&Record<'_>, Ticket, Code),
+        mut offer: impl FnMut(&Record<'_>, Ticket) -> Handoff<R>,
+        mut refuse: impl FnMut(&Record<'_>, Ticket, R),
     ) {
         let Some(_alone) = self.draining.try_lock() else { return };
         let mut going = {
@@ -123,18 +130,20 @@ impl Backlog {
             if waited_long {
                 self.watch(first);
             }
-            let queued = first.record.with_borrowed(|record| {
-                let queued = produce(record, first.ticket);
-                match queued {
-                    Ok(()) | Err(Code::QueueFull) => {}
-                    Err(code) => refuse(record, first.ticket, code),
+            let was_taken = first.record.with_borrowed(|record| match offer(record, first.ticket) {
+                Handoff::Taken => true,
+                Handoff::Wait => {
+                    is_blocked = true;
+                    false
                 }
-                queued
+                Handoff::Refused(refusal) => {
+                    refuse(record, first.ticket, refusal);
+                    false
+                }
             });
-            if waited_long && queued.is_err() {
+            if waited_long && !was_taken {
                 self.forget(first.ticket);
             }
-            is_blocked = queued == Err(Code::QueueFull);
             if is_blocked {
                 break;
             }
@@ -149,8 +158,8 @@ impl Backlog {
     }
 
     /// Takes events out of the line; returns those of them that were waiting.
-    pub fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
-        // Who is tried in vain by another thread is back in the line afterwards.
+    pub(super) fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
+        // `drain` holds the line while it works. Wait for it: what it could not hand over is then back in the line.
         let _alone = self.draining.lock();
         let mut line = self.line.lock();
         let mut withdrawn = Vec::new();
@@ -165,28 +174,28 @@ impl Backlog {
         withdrawn
     }
 
-    /// Before librdkafka has it: its report could come at once.
+    /// Call before handing the record over; its delivery report may arrive immediately.
     fn watch(&self, waiting: &Waiting) {
         let mut line = self.line.lock();
-        line.watched.insert(waiting.ticket, waiting.since + self.patience);
+        line.watched.insert(waiting.ticket, waiting.since + self.time_limit);
         self.publish_sizes(&line);
     }
 
-    /// Stops watching an event that is settled.
-    pub fn forget(&self, ticket: Ticket) {
-        if self.watching.load(Ordering::Acquire) {
+    /// Stops watching the deadline of an event that is settled.
+    pub(super) fn forget(&self, ticket: Ticket) {
+        if self.is_watching.load(Ordering::Acquire) {
             let mut line = self.line.lock();
             line.watched.remove(&ticket);
             self.publish_sizes(&line);
         }
     }
 
-    /// Takes out everyone whose deadline passed.
-    pub fn expire(&self, now: Instant) -> Expired {
+    /// Takes out every event whose deadline passed.
+    pub(super) fn expire(&self, now: Instant) -> Expired {
         let mut expired = Expired::default();
         let mut line = self.line.lock();
-        // All publishes have the same deadline, so the line is sorted by it.
-        while let Some(first) = line.waiting.pop_front_if(|first| first.since + self.patience <= now) {
+        // All publishes have the same time limit, so the line is sorted by deadline.
+        while let Some(first) = line.waiting.pop_front_if(|first| first.since + self.time_limit <= now) {
             expired.waiting.push(first.ticket);
         }
         line.watched.retain(|ticket, deadline| {
@@ -200,8 +209,8 @@ impl Backlog {
         expired
     }
 
-    /// Takes everyone who waits out of the line.
-    pub fn clear(&self) -> Vec<Ticket> {
+    /// Takes every waiting event out of the line.
+    pub(super) fn clear(&self) -> Vec<Ticket> {
         let _alone = self.draining.lock();
         let mut line = self.line.lock();
         let waiting = line.waiting.drain(..).map(|waiting| waiting.ticket).collect();
@@ -211,7 +220,7 @@ impl Backlog {
 
     fn publish_sizes(&self, line: &Line) {
         self.waiting.store(line.waiting.len(), Ordering::Release);
-        self.watching.store(!line.watched.is_empty(), Ordering::Release);
+        self.is_watching.store(!line.watched.is_empty(), Ordering::Release);
     }
 }
 
@@ -220,7 +229,7 @@ impl Backlog {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_mins(1);
+    const TIME_LIMIT: Duration = Duration::from_mins(1);
 
     fn wait(backlog: &Backlog, slot: u32, since: Instant) -> Ticket {
         let ticket = Ticket::new(1, slot);
@@ -228,53 +237,56 @@ mod tests {
         ticket
     }
 
-    fn drain(backlog: &Backlog, produce: impl FnMut(&Record<'_>, Ticket) -> Result<(), Code>) -> Vec<(Ticket, Code)> {
+    fn drain(
+        backlog: &Backlog,
+        offer: impl FnMut(&Record<'_>, Ticket) -> Handoff<&'static str>,
+    ) -> Vec<(Ticket, &'static str)> {
         let mut refused = Vec::new();
-        backlog.drain(Instant::now(), produce, |_, ticket, code| refused.push((ticket, code)));
+        backlog.drain(Instant::now(), offer, |_, ticket, refusal| refused.push((ticket, refusal)));
         refused
     }
 
     #[test]
     fn queues_in_order_until_the_queue_is_full() {
-        let backlog = Backlog::new(PATIENCE);
+        let backlog = Backlog::new(TIME_LIMIT);
         let now = Instant::now();
         let tickets: Vec<_> = (0..3).map(|slot| wait(&backlog, slot, now)).collect();
         let mut queued = Vec::new();
         let refused = drain(&backlog, |record, ticket| {
             assert_eq!((record.topic, record.key, record.payload), ("t", b"k".as_slice(), b"p".as_slice()));
             assert_eq!(record.headers, &[("h", b"v".as_slice())]);
-            assert!(!backlog.is_empty(), "nobody overtakes those under way");
+            assert!(!backlog.is_empty(), "no event overtakes the ones that are being drained");
             if queued.len() == 2 {
-                return Err(Code::QueueFull);
+                return Handoff::Wait;
             }
             queued.push(ticket);
-            Ok(())
+            Handoff::Taken
         });
         assert!(refused.is_empty());
         assert_eq!(queued, tickets.get(..2).unwrap());
         assert_eq!(backlog.len(), 1);
         assert!(backlog.is_blocked());
-        drain(&backlog, |_, _| Ok(()));
+        drain(&backlog, |_, _| Handoff::Taken);
         assert!(backlog.is_empty() && !backlog.is_blocked());
     }
 
     #[test]
-    fn who_comes_while_others_are_queued_stays_behind_them() {
-        let backlog = Backlog::new(PATIENCE);
+    fn an_event_that_arrives_during_a_drain_stays_behind() {
+        let backlog = Backlog::new(TIME_LIMIT);
         let now = Instant::now();
         let (first, second) = (wait(&backlog, 0, now), wait(&backlog, 1, now));
         let mut third = None;
         drain(&backlog, |_, ticket| {
             if ticket == second {
                 third = Some(wait(&backlog, 2, now));
-                return Err(Code::QueueFull);
+                return Handoff::Wait;
             }
-            Ok(())
+            Handoff::Taken
         });
         let mut queued = Vec::new();
         drain(&backlog, |_, ticket| {
             queued.push(ticket);
-            Ok(())
+            Handoff::Taken
         });
         assert_eq!(queued, [second, third.unwrap()]);
         assert!(!queued.contains(&first));
@@ -282,24 +294,24 @@ mod tests {
 
     #[test]
     fn a_refused_event_does_not_hold_up_the_next() {
-        let backlog = Backlog::new(PATIENCE);
+        let backlog = Backlog::new(TIME_LIMIT);
         let now = Instant::now();
         let (bad, good) = (wait(&backlog, 0, now), wait(&backlog, 1, now));
         let mut queued = Vec::new();
         let refused = drain(&backlog, |_, ticket| {
             if ticket == bad {
-                return Err(Code::UnknownTopic);
+                return Handoff::Refused("unknown topic");
             }
             queued.push(ticket);
-            Ok(())
+            Handoff::Taken
         });
-        assert_eq!((refused, queued), (vec![(bad, Code::UnknownTopic)], vec![good]));
+        assert_eq!((refused, queued), (vec![(bad, "unknown topic")], vec![good]));
         assert!(backlog.is_idle());
     }
 
     #[test]
     fn a_withdrawn_event_is_never_queued() {
-        let backlog = Backlog::new(PATIENCE);
+        let backlog = Backlog::new(TIME_LIMIT);
         let ticket = wait(&backlog, 0, Instant::now());
         assert_eq!(backlog.withdraw(&HashSet::from([ticket])), [ticket]);
         assert!(backlog.withdraw(&HashSet::from([ticket])).is_empty());
@@ -308,26 +320,26 @@ mod tests {
 
     #[test]
     fn the_deadline_counts_while_waiting_and_after() {
-        let backlog = Backlog::new(PATIENCE);
-        let long_ago = Instant::now().checked_sub(PATIENCE).unwrap();
+        let backlog = Backlog::new(TIME_LIMIT);
+        let long_ago = Instant::now().checked_sub(TIME_LIMIT).unwrap();
         let queued = wait(&backlog, 0, long_ago);
-        drain(&backlog, |_, _| Ok(()));
-        assert!(!backlog.is_idle(), "the one that was queued is watched");
+        drain(&backlog, |_, _| Handoff::Taken);
+        assert!(!backlog.is_idle(), "the deadline of the queued event is watched");
         let settled = wait(&backlog, 3, long_ago);
-        drain(&backlog, |_, _| Ok(()));
+        drain(&backlog, |_, _| Handoff::Taken);
         backlog.forget(settled);
         let waiting = wait(&backlog, 1, long_ago);
-        let patient = wait(&backlog, 2, Instant::now());
+        let later = wait(&backlog, 2, Instant::now());
         let expired = backlog.expire(Instant::now());
         assert_eq!((expired.queued, expired.waiting), (vec![queued], vec![waiting]));
-        assert_eq!(backlog.clear(), [patient]);
+        assert_eq!(backlog.clear(), [later]);
     }
 
     #[test]
-    fn a_short_wait_needs_no_watch() {
-        let backlog = Backlog::new(PATIENCE);
+    fn a_short_wait_is_not_watched() {
+        let backlog = Backlog::new(TIME_LIMIT);
         wait(&backlog, 0, Instant::now());
-        drain(&backlog, |_, _| Ok(()));
+        drain(&backlog, |_, _| Handoff::Taken);
         assert!(backlog.is_idle());
     }
 }

@@ -2,28 +2,28 @@
 //!
 //! librdkafka without a linger time sends nearly every event in a request of its own, and with idempotence its broker
 //! thread spins while events wait behind those in flight (`rd_kafka_toppar_producer_serve`: the next wake-up is *now*).
-//! So a few events are let through at any time; behind them a wave gathers. It goes when they are acknowledged and the
-//! event loop has had its turn: coroutines whose events were acknowledged often publish again, and belong to the wave.
-//! With many in flight batches form by themselves, and the gate stands open.
+//! So the gate lets a few events through at any time, and a wave gathers behind them. The wave goes when they are
+//! acknowledged and the event loop has had its turn: coroutines whose events were acknowledged often publish again, and
+//! their events belong to the wave. With many events in flight batches form by themselves, and the gate stays open.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Events in flight behind which others gather.
+/// With so many events in flight, further ones gather behind them.
 const FEW: usize = 4;
-/// Events that are a wave without waiting for more; as many in flight make batches without a gate.
-pub const MANY: usize = 128;
-/// Shortest and longest wait for a wave in flight, whatever the round trip: a partition may be without a leader, and
-/// events for the others shall not wait for it.
+/// Send a wave of this size at once. With as many in flight librdkafka batches by itself: the gate stays open.
+pub(super) const MANY: usize = 128;
+/// Shortest and longest wait behind a wave in flight, whatever the round trip: one partition may have no leader, and the
+/// events of the other partitions must not wait for it.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(40);
 
-/// Counts what is in flight and keeps the time of a round trip.
-pub struct Gate {
+/// Counts the events in flight and knows how long a round trip takes.
+pub(super) struct Gate {
     is_adaptive: bool,
     opened: Instant,
     in_flight: AtomicUsize,
-    /// Microseconds since `opened` at which the loop got its turn; 0 when it has none.
+    /// Microseconds after `opened` at which the loop's turn began; 0 when it has no turn.
     turn_since: AtomicU64,
     /// Microseconds, smoothed.
     round_trip: AtomicU64,
@@ -31,7 +31,7 @@ pub struct Gate {
 
 impl Gate {
     /// A gate that is always open unless batching is adaptive.
-    pub fn new(is_adaptive: bool) -> Self {
+    pub(super) fn new(is_adaptive: bool) -> Self {
         Self {
             is_adaptive,
             opened: Instant::now(),
@@ -42,7 +42,7 @@ impl Gate {
     }
 
     /// Whether an event may go to librdkafka now.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         if !self.is_adaptive {
             return true;
         }
@@ -50,7 +50,7 @@ impl Gate {
         in_flight >= MANY || (in_flight < FEW && !self.is_turn())
     }
 
-    /// Whether the loop has its turn. One that is blocked, or closed, does not keep it for ever.
+    /// Whether the loop has its turn. A loop that is blocked or closed does not keep it.
     fn is_turn(&self) -> bool {
         self.turn_lasts().is_some_and(|lasts| lasts < *PATIENCE.end())
     }
@@ -65,51 +65,50 @@ impl Gate {
     }
 
     /// An event goes to librdkafka.
-    pub fn enter(&self) {
+    pub(super) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
 
     /// librdkafka did not take it.
-    pub fn turn_back(&self) {
+    pub(super) fn turn_back(&self) {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Events were reported, the last of them after this time in librdkafka.
-    pub fn leave(&self, events: usize, latency: Duration) {
+    /// Delivery reports came for so many events, the last of which librdkafka had for `latency`.
+    pub(super) fn leave(&self, events: usize, latency: Duration) {
         self.in_flight.fetch_sub(events, Ordering::AcqRel);
         let smoothed = self.round_trip.load(Ordering::Relaxed);
         self.round_trip.store((smoothed * 7 + micros(latency)) / 8, Ordering::Relaxed);
     }
 
-    /// Whether the loop should settle what was acknowledged before others go.
-    pub fn is_turn_due(&self) -> bool {
+    /// Whether the loop should settle what was acknowledged before more events go.
+    pub(super) fn is_turn_due(&self) -> bool {
         self.is_adaptive && self.in_flight.load(Ordering::Acquire) < FEW && !self.is_turn()
     }
 
-    /// The loop settles what was acknowledged; what is published meanwhile gathers.
-    pub fn begin_turn(&self) {
+    /// The loop settles what was acknowledged; events that are published meanwhile gather.
+    pub(super) fn begin_turn(&self) {
         self.turn_since.store(micros(self.opened.elapsed()).max(1), Ordering::Release);
     }
 
     /// The loop has settled everything.
-    pub fn end_turn(&self) {
+    pub(super) fn end_turn(&self) {
         self.turn_since.store(0, Ordering::Release);
     }
 
-    /// Whether the loop has taken so long that waiting for it would cost more than a fuller wave gains.
-    pub fn is_turn_over(&self) -> bool {
+    /// Whether the loop's turn lasts so long that waiting on would cost more than a fuller wave gains.
+    pub(super) fn is_turn_over(&self) -> bool {
         self.turn_lasts().is_some_and(|lasts| lasts > self.round_trip() / 4)
     }
 
-    /// How long an event waits for those in flight: until they should be acknowledged, and a little longer. Less would
-    /// send two halves of a wave in turns, each for a round trip of its own.
-    pub fn patience(&self) -> Duration {
+    /// How long an event waits behind those in flight: until they should be acknowledged, and a little longer. A shorter
+    /// wait would split a wave in two halves, each with a round trip of its own.
+    pub(super) fn patience(&self) -> Duration {
         (self.round_trip() * 5 / 4).clamp(*PATIENCE.start(), *PATIENCE.end())
     }
 }
 
-/// Whole microseconds.
-pub fn micros(duration: Duration) -> u64 {
+fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -1,15 +1,36 @@
-//! The producer.
+//! The producer: one owner of librdkafka's client, its threads and everything that waits for it.
+//!
+//! A record that is handed to the [`handle`] goes down the [`pipeline`]: to librdkafka at once, or first into the
+//! [`backlog`], behind the requests in flight ([`gate`]) or because the queue is full. The [`poller`]'s thread takes the
+//! delivery reports and pushes each [`outcome`] into the [`outcome_queue`] of the event loop that waits for it. The
+//! [`supervisor`]'s thread does what the [`connection`] decides: build a client, probe the cluster, answer questions;
+//! and in the end the [`shutdown`].
 
-pub mod backlog;
-pub mod broker_statistics;
-pub mod counters;
-pub mod gate;
-pub mod handle;
-pub mod metrics;
-pub mod outcome;
+mod backlog;
+mod broker_statistics;
+mod closed;
+mod command;
+mod connection;
+mod core;
+mod counters;
+mod gate;
+mod handle;
+mod loops;
+mod metrics;
+mod outcome;
+mod outcome_queue;
+mod owned_record;
+mod pipeline;
 mod poller;
-mod progress;
-pub mod settings;
-pub mod shutdown;
+mod settings;
+mod shutdown;
 mod status;
 mod supervisor;
+
+pub(crate) use handle::{Gauges, Producer};
+pub(crate) use metrics::METRICS;
+pub(crate) use outcome::{Answer, EventOutcome, Health, Outcome, StopReport};
+pub(crate) use outcome_queue::OutcomeQueue;
+pub use owned_record::OwnedRecord;
+pub(crate) use pipeline::Accepted;
+pub(crate) use settings::Settings;

@@ -1,206 +1,219 @@
-//! The thread that listens to librdkafka: delivery reports, errors, log lines.
+//! The thread that listens to one librdkafka client: delivery reports, errors, log lines.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use rdkafka::types::RDKafkaErrorCode as Code;
+use super::broker_statistics::Totals;
+use super::core::Core;
+use super::metrics::METRICS;
+use super::outcome::{EventOutcome, Outcome};
+use super::outcome_queue::OutcomeQueue;
+use super::pipeline::Batch;
+use super::status::Generation;
+use crate::handover::{OnSettled, Ticket};
+use crate::kafka::failure::Failure;
+use crate::kafka::librdkafka::{Client, ClientError, Code, DeliveryReport, DeliveryReports, Event};
+use crate::kafka::log_line::{Level, LogEvent, LogLine};
 
-use crate::handover::handover::Turn;
-use crate::kafka::failure::{Class, Failure, Kind};
-use crate::kafka::librdkafka::client::{Listener, Native};
-use crate::kafka::librdkafka::event::DeliveryReport;
-use crate::kafka::log_line::{Level, Notice};
-use crate::producer::broker_statistics::Told;
-use crate::producer::gate::micros;
-use crate::producer::handle::Shared;
-use crate::producer::metrics::METRICS;
-use crate::producer::outcome::{Outcome, OutcomeQueue};
+/// Longest sleep while events wait for a delivery report; deadlines in the backlog are as exact as this.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+/// Longest sleep while events wait behind a closed gate: the shortest that librdkafka knows.
+const GATED_POLL_TIMEOUT: Duration = Duration::from_millis(1);
+/// Longest sleep of an idle producer, which is woken when an event waits.
+const IDLE_POLL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Polls in a row without an event after which a producer counts as idle.
+const POLLS_UNTIL_IDLE: u32 = 20;
 
-/// Longest sleep of the thread, and the granularity of deadlines in the backlog.
-const NAP: Duration = Duration::from_millis(50);
-/// Sleep while events may have to wait for those in flight: the shortest that librdkafka knows.
-const SHORT_NAP: Duration = Duration::from_millis(1);
+/// The thread of one client, as the supervisor holds it.
+pub(super) struct Poller {
+    generation: Generation,
+    client: Arc<Client>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
 
-/// Tells the thread of one librdkafka client to end, once that client holds no message any more.
-pub struct Retirement(Arc<AtomicBool>);
+impl Poller {
+    /// Starts the thread. It also lets go of the client at the end: destroying a client may take a while.
+    pub(super) fn spawn(core: &Arc<Core>, client: Arc<Client>, generation: Generation) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let listener = Listener::new(Arc::clone(core), Arc::clone(&client), generation);
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("kafka-email-poll".into()).spawn(move || listener.run(&stopped))?;
+        Ok(Self { generation, client, stop, thread })
+    }
 
-impl Retirement {
-    /// No more messages will be queued.
-    pub fn begin(&self) {
-        self.0.store(true, Ordering::Release);
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Lets the thread end as soon as its client holds no message any more.
+    pub(super) fn retire(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.client.wake();
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end of the thread, and of the client if nobody else has it.
+    pub(super) fn join(self) {
+        // A panic in the thread was reported when it happened; here only the end matters.
+        let _ = self.thread.join();
     }
 }
 
-/// Starts the thread of a client. It also brings the client to its end: destroying it may take a while.
-pub fn spawn(shared: &Arc<Shared>, native: Arc<Native>) -> io::Result<Retirement> {
-    let retired = Arc::new(AtomicBool::new(false));
-    let thread = {
-        let (shared, retired) = (Arc::clone(shared), Arc::clone(&retired));
-        thread::Builder::new().name("kafka-email-poll".into()).spawn(move || {
-            let mut reporter = Reporter::new(&shared);
-            while !retired.load(Ordering::Acquire) || native.outstanding() > 0 {
-                // Who waits for space waits for a delivery report as well; at a closed gate patience ends by itself.
-                let is_patient = shared.gate.is_open() || shared.backlog.is_blocked();
-                native.poll(if is_patient { NAP } else { SHORT_NAP }, &mut reporter);
-                look_after_backlog(&shared);
-            }
-        })?
-    };
-    shared.adopt(thread);
-    Ok(Retirement(retired))
-}
-
-fn look_after_backlog(shared: &Shared) {
-    if shared.backlog.is_idle() {
-        return;
-    }
-    if is_time_to_queue(shared) {
-        shared.drain_backlog();
-    }
-    let expired = shared.backlog.expire(Instant::now());
-    for ticket in expired.waiting {
-        shared.statistics.settle(0, 1);
-        shared.push(ticket, Outcome::Failed(Box::new(expired_in_line(shared))));
-    }
-    for ticket in expired.queued {
-        let failure = shared.failure(Code::MessageTimedOut, "").maybe_delivered(true);
-        shared.push(ticket, Outcome::Overdue(Box::new(failure)));
-    }
-}
-
-fn expired_in_line(shared: &Shared) -> Failure {
-    if !shared.backlog.is_blocked() {
-        return shared.failure(Code::MessageTimedOut, "");
-    }
-    let cause = shared.trouble.text().map_or(String::new(), |cause| format!(" ({cause})"));
-    let message = format!(
-        "the local queue (queue_max_messages, queue_max_bytes) was full for the whole of request_timeout_ms={}{cause}",
-        shared.settings.request_timeout_ms
-    );
-    Failure::new(Kind::QUEUE_FULL, message)
-}
-
-/// Those in the line go when the gate opens, and when those in flight let them wait for too long.
-fn is_time_to_queue(shared: &Shared) -> bool {
-    let waited_enough = || shared.backlog.waits_since().is_some_and(|since| since.elapsed() >= shared.gate.patience());
-    shared.gate.is_open() || shared.is_closing.load(Ordering::Acquire) || waited_enough()
-}
-
-/// Collects the delivery reports of a batch, so that each loop is told once.
-struct Reporter<'a> {
-    shared: &'a Arc<Shared>,
-    queue: Option<Arc<OutcomeQueue>>,
-    batch: Vec<(u32, Outcome)>,
-    delivered: u64,
-    failed: u64,
-    /// Both, since the last batch.
-    reported: usize,
-    bytes: usize,
-    latency: Duration,
+struct Listener {
+    core: Arc<Core>,
+    client: Arc<Client>,
+    generation: Generation,
+    /// Why the client died, if it did.
+    death: Option<Failure>,
     /// Messages of this client that were sent and reported.
     ended: u64,
-    told: Told,
+    totals: Totals,
+    polls_without_event: u32,
 }
 
-impl<'a> Reporter<'a> {
-    fn new(shared: &'a Arc<Shared>) -> Self {
-        Self {
-            shared,
-            queue: None,
-            batch: Vec::new(),
-            delivered: 0,
-            failed: 0,
-            reported: 0,
-            bytes: 0,
-            latency: Duration::ZERO,
-            ended: 0,
-            told: Told::default(),
+impl Listener {
+    fn new(core: Arc<Core>, client: Arc<Client>, generation: Generation) -> Self {
+        Self { core, client, generation, death: None, ended: 0, totals: Totals::default(), polls_without_event: 0 }
+    }
+
+    fn run(mut self, stop: &AtomicBool) {
+        let mut reports = Reports::default();
+        while !stop.load(Ordering::Acquire) || self.client.outstanding() > 0 {
+            match self.poll(stop) {
+                Some(event) => {
+                    self.polls_without_event = 0;
+                    self.on_event(event, &mut reports);
+                }
+                None => self.polls_without_event = self.polls_without_event.saturating_add(1),
+            }
+            self.core.tick();
         }
     }
 
-    fn turn_to(&mut self, id: u32) {
-        if self.queue.as_ref().is_none_or(|queue| queue.id() != id) {
-            self.tell(None);
-            self.queue = self.shared.queue(id);
+    fn poll(&self, stop: &AtomicBool) -> Option<Event> {
+        let pipeline = self.core.pipeline();
+        if pipeline.is_idle() && self.polls_without_event >= POLLS_UNTIL_IDLE {
+            let may_sleep = pipeline.let_poller_sleep() && !stop.load(Ordering::Acquire);
+            let event = self.client.poll(if may_sleep { IDLE_POLL_TIMEOUT } else { Duration::ZERO });
+            pipeline.end_sleep();
+            return event;
+        }
+        // Queue full: the next delivery report wakes us, so poll long. Gate closed: its time limit passes without a
+        // report, so poll short.
+        self.client.poll(if pipeline.waits_for_report() { POLL_TIMEOUT } else { GATED_POLL_TIMEOUT })
+    }
+
+    fn on_event(&mut self, event: Event, reports: &mut Reports) {
+        match event {
+            Event::Delivered(delivered) => self.on_reports(delivered, reports),
+            Event::Failed(error) => self.on_error(&error),
+            Event::Logged(line) => self.on_log_line(&line),
+            Event::Statistics(json) => self.core.brokers().update(&json, self.ended, &mut self.totals),
+            Event::TokenWanted => self.core.show_token(&self.client),
         }
     }
 
-    /// Tells the loop of the events so far; while it settles them, what it publishes gathers (`turn`).
-    fn tell(&mut self, turn: Option<Arc<dyn Turn>>) {
-        // Counted first: whoever has an outcome finds it in the counters.
-        self.shared.statistics.settle(self.delivered, self.failed);
+    fn on_reports(&mut self, delivered: DeliveryReports, reports: &mut Reports) {
+        let mut batch = Batch::default();
+        for report in delivered {
+            let ticket = Ticket::from_bits(report.opaque);
+            self.core.pipeline().forget_deadline(ticket);
+            batch.reports += 1;
+            batch.bytes += report.bytes;
+            batch.latency = report.latency;
+            self.ended += u64::from(report.was_sent());
+            if reports.loop_id() != Some(ticket.queue()) {
+                reports.send(&self.core, None);
+                reports.queue = self.core.loops().queue(ticket.queue());
+            }
+            if report.is_delivered() {
+                reports.delivered += 1;
+                METRICS.latency.record(u64::try_from(report.latency.as_micros()).unwrap_or(u64::MAX));
+            } else {
+                reports.failed += 1;
+            }
+            reports.outcomes.push(Outcome::Event(ticket.slot(), self.outcome_of(&report)));
+        }
+        if reports.delivered > 0 {
+            self.core.status().note_acknowledgement();
+            METRICS.batches.record(batch.reports as u64);
+        }
+        let has_turn = self.core.pipeline().end_batch(batch, reports.queue.is_some());
+        let on_settled = has_turn.then(|| Arc::clone(&self.core) as Arc<dyn OnSettled>);
+        reports.send(&self.core, on_settled);
+        // Forget the loop: it may be closed before the next batch comes.
+        reports.queue = None;
+    }
+
+    fn outcome_of(&self, report: &DeliveryReport) -> EventOutcome {
+        if report.is_delivered() {
+            return EventOutcome::Delivered(report.acknowledgement);
+        }
+        let failure = self.failure_of(report.code, report.topic.as_deref().unwrap_or_default());
+        EventOutcome::Failed(Box::new(failure.maybe_delivered(report.maybe_delivered)))
+    }
+
+    fn failure_of(&self, code: Code, topic: &str) -> Failure {
+        let status = self.core.status();
+        let failure = match &self.death {
+            // The event failed because its client died.
+            Some(death) if matches!(code, Code::PurgeQueue | Code::PurgeInflight | Code::Fatal) => death.clone(),
+            _ => status.failure(code, topic),
+        };
+        if failure.may_pass_with_a_probe() {
+            status.raise_alarm();
+        }
+        failure
+    }
+
+    fn on_error(&mut self, error: &ClientError) {
+        let status = self.core.status();
+        // A client that could not start one of its threads is as dead as one with a fatal error.
+        if error.is_fatal || error.code == Code::CriticalSystemResource {
+            let failure = status.fatal(error);
+            self.death.get_or_insert_with(|| failure.clone());
+            return status.report_death(self.generation, failure);
+        }
+        status.note_broker_error(error);
+    }
+
+    fn on_log_line(&self, line: &str) {
+        if self.core.logs_librdkafka() {
+            let message = self.core.status().broker_errors().scrub(line);
+            self.core.loops().log(LogLine::new(Level::Debug, LogEvent::Librdkafka, message));
+        }
+    }
+}
+
+/// The outcomes in a batch of delivery reports, collected so that each loop is woken once.
+#[derive(Default)]
+struct Reports {
+    queue: Option<Arc<OutcomeQueue>>,
+    outcomes: Vec<Outcome>,
+    delivered: u64,
+    failed: u64,
+}
+
+impl Reports {
+    fn loop_id(&self) -> Option<u32> {
+        self.queue.as_ref().map(|queue| queue.id())
+    }
+
+    /// Sends the outcomes so far to their loop, which may have its turn to settle them: see [`OnSettled`].
+    fn send(&mut self, core: &Core, on_settled: Option<Arc<dyn OnSettled>>) {
+        // Count first: a caller that has its outcome must find it in the counters.
+        core.pipeline().settle(self.delivered, self.failed);
         (self.delivered, self.failed) = (0, 0);
         match &self.queue {
-            Some(queue) => queue.append(&mut self.batch, turn),
-            None => self.batch.clear(),
+            Some(queue) => queue.append(&mut self.outcomes, on_settled),
+            None => self.outcomes.clear(),
         }
-    }
-}
-
-impl Listener for Reporter<'_> {
-    fn delivered(&mut self, report: DeliveryReport) {
-        self.shared.backlog.forget(report.ticket);
-        self.reported += 1;
-        self.turn_to(report.ticket.queue());
-        self.bytes += report.bytes;
-        self.latency = report.latency;
-        self.ended += u64::from(report.was_sent());
-        if report.is_delivered() {
-            self.delivered += 1;
-            METRICS.latency.record(micros(report.latency));
-        } else {
-            self.failed += 1;
-        }
-        let outcome = report.outcome(|code, topic| self.shared.failure(code, topic));
-        self.batch.push((report.ticket.slot(), outcome));
-    }
-
-    fn batch_ended(&mut self) {
-        let reported = std::mem::take(&mut self.reported);
-        if self.delivered > 0 {
-            let now = u64::try_from(self.shared.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.shared.acknowledged_at_ms.store(now, Ordering::Release);
-            METRICS.batches.record(reported as u64);
-        }
-        self.shared.statistics.release(std::mem::take(&mut self.bytes));
-        self.shared.gate.leave(reported, self.latency);
-        let turn = (self.queue.is_some() && self.shared.gate.is_turn_due()).then(|| {
-            self.shared.gate.begin_turn();
-            Arc::clone(self.shared) as Arc<dyn Turn>
-        });
-        self.tell(turn);
-        // Forget the loop: it may be closed before the next batch comes.
-        self.queue = None;
-    }
-
-    fn failed(&mut self, code: Code, reason: &str) {
-        self.shared.trouble.note(code, reason);
-        if Kind::of(code).class == Class::Fatal {
-            self.shared.is_fatal.store(true, Ordering::Release);
-        }
-        if self.shared.is_fatal.load(Ordering::Acquire)
-            || self.shared.trouble.is_lasting()
-            || code == Code::AllBrokersDown
-        {
-            self.shared.alarm.notify_one();
-        }
-    }
-
-    fn logged(&mut self, line: &str) {
-        if self.shared.log_native {
-            let message = self.shared.trouble.clean(line);
-            self.shared.say(Notice { level: Level::Debug, event: "librdkafka", message });
-        }
-    }
-
-    fn statistics_told(&mut self, statistics: &str) {
-        self.shared.brokers.listen(statistics, self.ended, &mut self.told);
-    }
-
-    fn token_wanted(&mut self, client: &Native) {
-        self.shared.token.show(|token| client.set_token(token));
     }
 }

@@ -1,109 +1,116 @@
 //! From the configuration of the Python face to librdkafka's properties.
 //!
-//! Values were validated in Python, once. What is decided here is only how a promise of the package is kept by
-//! librdkafka; property names and ranges: librdkafka's CONFIGURATION.md.
+//! Python validated the values, once. What is decided here is only how librdkafka keeps a promise of the package;
+//! property names and ranges: librdkafka's CONFIGURATION.md.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
-use crate::kafka::broker_errors::Trouble;
+use super::connection::StartPlan;
+use crate::kafka::broker_errors::BrokerErrors;
+use crate::kafka::connection_settings::ConnectionSettings;
 use crate::kafka::failure::{Failure, Kind};
 
 /// librdkafka looks for messages past their deadline once a second.
 const TIMEOUT_SCAN: Duration = Duration::from_secs(1);
 /// How long a new topic may stay unknown to the brokers before its events fail.
 const TOPIC_PROPAGATION: Duration = Duration::from_secs(5);
-/// Pause between two statistics of librdkafka's: often enough for a scrape, rare enough to cost nothing.
+/// Interval of librdkafka's statistics: often enough for a scrape, rare enough to cost nothing.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
-/// Longest pause between two attempts to reconnect, so that a returning cluster is noticed within seconds.
-const RECONNECT_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The configuration as it crosses the border, one field for each key. It holds secrets: no `Debug`.
+/// A field for each key of the Python face's configuration. It holds secrets, so it has no `Debug`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Comma-separated `host:port` list.
-    pub bootstrap_servers: String,
-    /// Name of this client in the brokers' logs and quotas.
-    pub client_id: String,
-    /// Topic that health looks for.
-    pub email_topic: String,
+pub(crate) struct Settings {
+    connection: ConnectionSettings,
+    /// Topic that probes look for.
+    email_topic: String,
     /// `none`, `gzip`, `snappy`, `lz4` or `zstd`.
-    pub compression_type: String,
+    compression_type: String,
     /// `all`, `1` or `0`.
-    pub acks: String,
+    acks: String,
     /// 0: never send twice; more: retry until the deadline of the publish.
-    pub retries: u32,
-    /// Produce requests under way to one broker.
-    pub max_in_flight_requests: u32,
+    retries: u32,
+    /// Produce requests in flight to one broker.
+    max_in_flight_requests: u32,
     /// Send at once and batch behind the requests in flight, instead of lingering.
-    pub adaptive: bool,
-    /// Wait for more events before a batch is sent (only when not adaptive).
-    pub linger_ms: f64,
+    adaptive: bool,
+    /// How long a batch waits for more events (only when not adaptive).
+    linger_ms: f64,
     /// Largest batch in bytes (only when not adaptive).
-    pub batch_size: u32,
-    /// Deadline of one publish.
-    pub request_timeout_ms: u64,
+    batch_size: u32,
+    /// Time limit of one publish.
+    request_timeout_ms: u64,
     /// Largest event in bytes, key and headers included.
-    pub max_request_size: u32,
-    /// Events the local queue holds.
-    pub queue_max_messages: u32,
-    /// Bytes the local queue holds.
-    pub queue_max_bytes: u64,
-    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
-    pub security_protocol: String,
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`.
-    pub sasl_mechanism: Option<String>,
-    /// SASL user.
-    pub sasl_username: Option<String>,
-    /// SASL password.
-    pub sasl_password: Option<String>,
-    /// File of trusted certificates; the system's when absent.
-    pub ssl_cafile: Option<String>,
-    /// Client certificate.
-    pub ssl_certfile: Option<String>,
-    /// Client key.
-    pub ssl_keyfile: Option<String>,
-    /// Password of the client key.
-    pub ssl_key_password: Option<String>,
+    max_request_size: u32,
+    /// Events that the local queue holds.
+    queue_max_messages: u32,
+    /// Bytes that the local queue holds.
+    queue_max_bytes: u64,
     /// Any librdkafka property; the last word.
-    pub producer_options: BTreeMap<String, String>,
+    producer_options: BTreeMap<String, String>,
     /// Attempts of the first connection.
-    pub max_connection_attempts: u32,
-    /// First pause between two attempts; doubles.
-    pub retry_delay_ms: u64,
-    /// Whether a cluster out of reach makes the start fail.
-    pub required: bool,
+    max_connection_attempts: u32,
+    /// First pause between two attempts; it doubles.
+    retry_delay_ms: u64,
+    /// Whether the start fails when the cluster is out of reach.
+    required: bool,
+}
+
+/// What librdkafka's queue takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of one event, as [`crate::kafka::librdkafka::Record::wire_size`] counts them.
+    pub(super) event_bytes: usize,
+    /// Events in the queue.
+    pub(super) events: usize,
 }
 
 impl Settings {
-    /// Deadline of one publish.
-    pub fn deadline(&self) -> Duration {
+    /// Name of this client, which is the source of its events as well.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.connection.client_id
+    }
+
+    pub(super) fn email_topic(&self) -> &str {
+        &self.email_topic
+    }
+
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.adaptive
+    }
+
+    pub(super) fn max_request_size(&self) -> u32 {
+        self.max_request_size
+    }
+
+    /// From a publish to its deadline.
+    pub(super) fn time_limit(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }
 
-    /// Values that no message of ours may contain.
-    pub fn secrets(&self) -> Vec<String> {
-        let options = self.producer_options.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
-        [&self.sasl_password, &self.ssl_key_password]
-            .into_iter()
-            .flatten()
-            .chain(options)
-            .filter(|secret| !secret.is_empty())
-            .cloned()
-            .collect()
+    /// Values that no text of ours may contain.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        self.connection.secrets.clone()
+    }
+
+    pub(super) fn start_plan(&self) -> StartPlan {
+        StartPlan {
+            servers: self.connection.bootstrap_servers.clone(),
+            max_attempts: self.max_connection_attempts,
+            retry_delay: Duration::from_millis(self.retry_delay_ms),
+            is_required: self.required,
+        }
     }
 
     /// librdkafka's configuration.
-    pub fn client_config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set_log_level(RDKafkaLogLevel::Debug);
-        self.set_connection(&mut config);
-        self.set_security(&mut config);
+    pub(super) fn client_config(&self) -> ClientConfig {
+        let mut config = self.connection.client_config();
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string());
         self.set_delivery(&mut config);
         self.set_batching(&mut config);
         for (name, value) in &self.producer_options {
@@ -113,48 +120,16 @@ impl Settings {
     }
 
     /// Largest event, and most events in the queue, `producer_options` included.
-    pub fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let config = self.client_config();
         let number = |property| config.get(property).and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
         Limits { event_bytes: number("message.max.bytes"), events: number("queue.buffering.max.messages") }
     }
 
-    fn set_connection(&self, config: &mut ClientConfig) {
-        config
-            .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("client.id", &self.client_id)
-            .set("reconnect.backoff.max.ms", RECONNECT_BACKOFF.as_millis().to_string())
-            .set("socket.connection.setup.timeout.ms", "10000")
-            .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
-            // Brokers close idle connections; that is no news.
-            .set("log.connection.close", "false");
-    }
-
-    fn set_security(&self, config: &mut ClientConfig) {
-        config.set("security.protocol", self.security_protocol.to_lowercase());
-        if self.security_protocol.ends_with("SSL") {
-            // The bundled OpenSSL does not know where this system keeps its certificates; `probe` finds them.
-            config.set("ssl.ca.location", self.ssl_cafile.as_deref().unwrap_or("probe"));
-        }
-        let optional = [
-            ("sasl.mechanism", &self.sasl_mechanism),
-            ("sasl.username", &self.sasl_username),
-            ("sasl.password", &self.sasl_password),
-            ("ssl.certificate.location", &self.ssl_certfile),
-            ("ssl.key.location", &self.ssl_keyfile),
-            ("ssl.key.password", &self.ssl_key_password),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                config.set(name, value);
-            }
-        }
-    }
-
     fn set_delivery(&self, config: &mut ClientConfig) {
-        let deadline = self.deadline();
+        let time_limit = self.time_limit();
         // The scan may come a second late; the caller's deadline must not.
-        let message_timeout = deadline.saturating_sub(TIMEOUT_SCAN.min(deadline / 2));
+        let message_timeout = time_limit.saturating_sub(TIMEOUT_SCAN.min(time_limit / 2));
         // Retrying ends with the deadline, not with a count that a leader change could use up.
         let retries = if self.retries == 0 { 0 } else { i32::MAX };
         config
@@ -167,7 +142,7 @@ impl Settings {
             .set("message.max.bytes", self.max_request_size.to_string())
             .set("compression.type", &self.compression_type)
             .set("partitioner", "murmur2_random")
-            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION.min(deadline / 2).as_millis().to_string())
+            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION.min(time_limit / 2).as_millis().to_string())
             .set("queue.buffering.max.messages", self.queue_max_messages.to_string())
             .set("queue.buffering.max.kbytes", self.queue_max_bytes.div_ceil(1024).to_string());
     }
@@ -186,41 +161,83 @@ impl Settings {
             config.set("linger.ms", self.linger_ms.to_string()).set("batch.size", self.batch_size.to_string());
         }
     }
+
+    /// Why librdkafka refuses this configuration, without the values: one of them may be a secret.
+    pub(super) fn refusal(&self, error: &KafkaError, broker_errors: &BrokerErrors) -> Failure {
+        use rdkafka::types::RDKafkaConfRes::{RD_KAFKA_CONF_INVALID, RD_KAFKA_CONF_UNKNOWN};
+        let message = match error {
+            KafkaError::ClientConfig(RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+                format!("producer_options: librdkafka has no property {name:?}; see its CONFIGURATION.md")
+            }
+            KafkaError::ClientConfig(RD_KAFKA_CONF_INVALID, _, name, _) => {
+                format!("librdkafka refuses the value of {name:?}; see its CONFIGURATION.md")
+            }
+            KafkaError::ClientCreation(reason) => {
+                // Any value that does not work, whatever it was meant to be; one or two characters are no secret.
+                let values = self.producer_options.values().filter(|value| value.len() > 2);
+                let reason = values.fold(broker_errors.scrub(reason), |reason, value| reason.replace(value, "[value]"));
+                format!("librdkafka refuses the configuration: {reason}")
+            }
+            _ => "librdkafka refuses the configuration".into(),
+        };
+        Failure::new(Kind::CONFIGURATION, message)
+    }
 }
 
-/// What librdkafka's queue takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of one event, as [`crate::kafka::librdkafka::record::Record::wire_size`] counts them.
-    pub event_bytes: usize,
-    /// Events in it.
-    pub events: usize,
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) mod tests {
+    use super::*;
 
-/// Whether a librdkafka property of this name holds a secret. The Python face has the same list.
-fn is_secret(property: &str) -> bool {
-    ["password", "secret", "token", "credential", "jaas", "oauthbearer.config", "key.pem", "keystore", "api.key"]
-        .iter()
-        .any(|word| property.to_lowercase().contains(word))
-}
+    /// The configuration as the Python face hands it over, with some changes.
+    pub(crate) fn settings(servers: &str, changes: &serde_json::Value) -> Settings {
+        let mut settings = serde_json::json!({
+            "connection": {
+                "bootstrap_servers": servers, "client_id": "test", "security_protocol": "PLAINTEXT", "secrets": [],
+            },
+            "email_topic": "events", "compression_type": "gzip", "acks": "all", "retries": 3,
+            "max_in_flight_requests": 5, "adaptive": true, "linger_ms": 10.0, "batch_size": 16384,
+            "request_timeout_ms": 5000, "max_request_size": 1_048_576, "queue_max_messages": 100_000,
+            "queue_max_bytes": 1_048_576, "producer_options": {}, "max_connection_attempts": 1, "retry_delay_ms": 10,
+            "required": true,
+        });
+        settings.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(settings).unwrap()
+    }
 
-/// Why librdkafka refuses a configuration, without the values: one of them may be a secret.
-pub fn refusal(error: &KafkaError, settings: &Settings, trouble: &Trouble) -> Failure {
-    use rdkafka::types::RDKafkaConfRes::{RD_KAFKA_CONF_INVALID, RD_KAFKA_CONF_UNKNOWN};
-    let message = match error {
-        KafkaError::ClientConfig(RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-            format!("producer_options: librdkafka has no property {name:?}; see its CONFIGURATION.md")
+    fn property(changes: &serde_json::Value, name: &str) -> Option<String> {
+        settings("a:1", changes).client_config().get(name).map(str::to_owned)
+    }
+
+    #[test]
+    fn idempotence_needs_every_acknowledgement_and_leave_to_retry() {
+        for (acks, retries, idempotent) in [("all", 3, "true"), ("all", 0, "false"), ("1", 3, "false")] {
+            let changes = serde_json::json!({"acks": acks, "retries": retries});
+            assert_eq!(property(&changes, "enable.idempotence").as_deref(), Some(idempotent), "{acks} {retries}");
         }
-        KafkaError::ClientConfig(RD_KAFKA_CONF_INVALID, _, name, _) => {
-            format!("librdkafka refuses the value of {name:?}; see its CONFIGURATION.md")
+    }
+
+    #[test]
+    fn librdkafka_gives_up_early_enough_for_the_callers_deadline() {
+        for (deadline_ms, message_timeout_ms) in [(30_000, "29000"), (2000, "1000"), (1000, "500")] {
+            let changes = serde_json::json!({"request_timeout_ms": deadline_ms});
+            assert_eq!(property(&changes, "message.timeout.ms").as_deref(), Some(message_timeout_ms));
         }
-        KafkaError::ClientCreation(reason) => {
-            // Whatever a value that does not work was meant to be; one or two characters are no secret.
-            let values = settings.producer_options.values().filter(|value| value.len() > 2);
-            let reason = values.fold(trouble.clean(reason), |reason, value| reason.replace(value, "[value]"));
-            format!("librdkafka refuses the configuration: {reason}")
-        }
-        _ => "librdkafka refuses the configuration".into(),
-    };
-    Failure::new(Kind::CONFIGURATION, message)
+    }
+
+    #[test]
+    fn options_have_the_last_word_on_properties_and_on_limits() {
+        let options = serde_json::json!({"producer_options": {"linger.ms": "7", "message.max.bytes": "2000"}});
+        assert_eq!(property(&options, "linger.ms").as_deref(), Some("7"));
+        assert_eq!(settings("a:1", &options).limits().event_bytes, 2000);
+    }
+
+    #[test]
+    fn a_refusal_names_the_property_and_shows_no_value() {
+        let options = serde_json::json!({"producer_options": {"no.such.property": "hunter2"}});
+        let settings = settings("a:1", &options);
+        let error = settings.client_config().create_native_config().err().unwrap();
+        let message = settings.refusal(&error, &BrokerErrors::new(Vec::new())).message;
+        assert!(message.contains("no.such.property") && !message.contains("hunter2"), "{message}");
+    }
 }

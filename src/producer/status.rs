@@ -1,45 +1,151 @@
-//! What the caller of an event is told when it fails: what happened, to which thing, what to do.
+//! What is known about the producer and its cluster, and what callers get to read about a failure.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode as Code;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use super::pipeline::Refusal;
+use super::settings::Settings;
+use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::failure::{Class, Failure, Kind};
-use crate::kafka::librdkafka::record::Record;
-use crate::producer::handle::Shared;
+use crate::kafka::librdkafka::{ClientError, Code, Record};
 
-impl Shared {
-    /// What the caller of a refused record gets.
-    pub fn refusal(&self, code: Code, record: &Record<'_>) -> Failure {
-        if code == Code::MessageSizeTooLarge {
-            let size = record.key.len() + record.payload.len();
-            let limit = self.settings.max_request_size;
-            let message = format!("an event of {size} bytes is larger than max_request_size, {limit} bytes: send less, or raise it here and message.max.bytes on the brokers");
-            return Failure::new(Kind::of(code), message);
+/// Names one of the clients that a producer builds, the first one after the other.
+pub(super) type Generation = u32;
+
+/// What is known. The supervisor and the poller write it; any thread reads it.
+pub(super) struct Status {
+    time_limit: Duration,
+    max_request_size: u32,
+    opened: Instant,
+    is_connected: AtomicBool,
+    is_closing: AtomicBool,
+    /// Whether a broker ever answered.
+    has_answered: AtomicBool,
+    /// Milliseconds from `opened` to the last acknowledgement; 0 before the first.
+    acknowledged_at_ms: AtomicU64,
+    broker_errors: BrokerErrors,
+    /// The client that died, and why, until the supervisor takes it.
+    death: Mutex<Option<(Generation, Failure)>>,
+    alarm: Notify,
+}
+
+impl Status {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            time_limit: settings.time_limit(),
+            max_request_size: settings.max_request_size(),
+            opened: Instant::now(),
+            is_connected: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
+            acknowledged_at_ms: AtomicU64::new(0),
+            broker_errors: BrokerErrors::new(settings.secrets()),
+            death: Mutex::default(),
+            alarm: Notify::new(),
         }
-        self.failure(code, record.topic)
     }
 
-    /// What the caller of an event gets whose failure librdkafka names only by a code.
-    pub fn failure(&self, code: Code, topic: &str) -> Failure {
+    /// Whether the cluster answered lately, and the producer is open.
+    pub(super) fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Acquire) && !self.is_closing()
+    }
+
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        self.is_connected.store(is_connected, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Refuses new events from now on.
+    pub(super) fn begin_closing(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    /// A broker answered a probe.
+    pub(super) fn note_answer(&self) {
+        self.has_answered.store(true, Ordering::Release);
+    }
+
+    pub(super) fn note_acknowledgement(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.acknowledged_at_ms.store(now.max(1), Ordering::Release);
+        if !self.is_connected.load(Ordering::Acquire) {
+            self.raise_alarm();
+        }
+    }
+
+    /// When an event was acknowledged last.
+    pub(super) fn acknowledged_at(&self) -> Option<Instant> {
+        match self.acknowledged_at_ms.load(Ordering::Acquire) {
+            0 => None,
+            at => self.opened.checked_add(Duration::from_millis(at)),
+        }
+    }
+
+    /// librdkafka reported an error of a broker, or of all of them.
+    pub(super) fn note_broker_error(&self, error: &ClientError) {
+        self.broker_errors.note(error.code, &error.reason, Instant::now());
+        if error.code == Code::AllBrokersDown || self.broker_errors.all_need_a_fix(1) {
+            self.raise_alarm();
+        }
+    }
+
+    pub(super) fn broker_errors(&self) -> &BrokerErrors {
+        &self.broker_errors
+    }
+
+    /// Makes the supervisor look at the cluster now.
+    pub(super) fn raise_alarm(&self) {
+        self.alarm.notify_one();
+    }
+
+    /// Waits for [`Self::raise_alarm`] or [`Self::report_death`].
+    pub(super) async fn alarmed(&self) {
+        self.alarm.notified().await;
+    }
+
+    /// A client can never be used again.
+    pub(super) fn report_death(&self, generation: Generation, failure: Failure) {
+        *self.death.lock() = Some((generation, failure));
+        self.alarm.notify_one();
+    }
+
+    /// The death that was reported since the last call.
+    pub(super) fn take_death(&self) -> Option<(Generation, Failure)> {
+        self.death.lock().take()
+    }
+
+    /// What the caller of a refused record gets.
+    pub(super) fn refusal(&self, refusal: &Refusal, record: &Record<'_>) -> Failure {
+        match refusal {
+            Refusal::TooLarge => {
+                let (size, limit) = (record.key.len() + record.payload.len(), self.max_request_size);
+                let message = format!("an event of {size} bytes is larger than max_request_size, {limit} bytes: send less, or raise it here and message.max.bytes on the brokers");
+                Failure::new(Kind::of(Code::MessageSizeTooLarge), message)
+            }
+            Refusal::NoClient(failure) => Failure::clone(failure),
+            Refusal::Code(code) => self.failure(*code, record.topic),
+        }
+    }
+
+    /// What the caller of an event gets when librdkafka names the failure only by a code.
+    pub(super) fn failure(&self, code: Code, topic: &str) -> Failure {
         let kind = match code {
-            // Given up with a client that could not go on; nobody asked to stop.
-            Code::PurgeQueue | Code::PurgeInflight if !self.is_closing.load(Ordering::Acquire) => Kind::FATAL,
+            // The client was given up; nobody asked to stop.
+            Code::PurgeQueue | Code::PurgeInflight if !self.is_closing() => Kind::FATAL,
             _ => Kind::of(code),
         };
-        if matches!(kind.class, Class::UnknownTopic | Class::Authorization | Class::Fatal) {
-            // A look at the cluster finds out when the topic is there, or allowed, since; a dead client is built anew.
-            self.alarm.notify_one();
-        }
         Failure::new(kind, self.explain(code, kind, topic))
     }
 
     fn explain(&self, code: Code, kind: Kind, topic: &str) -> String {
         match kind.class {
-            Class::Timeout => {
-                let deadline = self.settings.request_timeout_ms;
-                format!("no acknowledgement within request_timeout_ms={deadline}: {}", self.cause())
-            }
+            Class::Timeout => self.timed_out(),
             Class::Connection => format!("the connection to the brokers broke: {}", self.cause()),
             Class::UnknownTopic => format!(
                 "topic {topic:?} does not exist, and the brokers do not create it: create it, or correct its name"
@@ -56,18 +162,53 @@ impl Shared {
         }
     }
 
+    /// What the caller of an event gets that waited in the backlog until its deadline.
+    pub(super) fn expired_in_backlog(&self, queue_was_full: bool) -> Failure {
+        if !queue_was_full {
+            return Failure::new(Kind::TIMEOUT, self.timed_out());
+        }
+        let cause = self.broker_errors.text(Instant::now()).map_or(String::new(), |cause| format!(" ({cause})"));
+        let message = format!(
+            "the local queue (queue_max_messages, queue_max_bytes) was full for the whole of request_timeout_ms={}{cause}",
+            self.time_limit.as_millis()
+        );
+        Failure::new(Kind::QUEUE_FULL, message)
+    }
+
+    /// What the caller of an event gets that librdkafka still has at its deadline.
+    pub(super) fn overdue(&self) -> Failure {
+        Failure::new(Kind::TIMEOUT, self.timed_out()).maybe_delivered(true)
+    }
+
+    fn timed_out(&self) -> String {
+        format!("no acknowledgement within request_timeout_ms={}: {}", self.time_limit.as_millis(), self.cause())
+    }
+
     fn cause(&self) -> String {
-        let is_new = self.acknowledged_at_ms.load(Ordering::Acquire) == 0;
+        let is_new = self.acknowledged_at().is_none();
         let unknown = if is_new && self.has_answered.load(Ordering::Acquire) {
             "the brokers answer, but have not acknowledged any event yet: are their controller and replicas well?"
         } else {
             "no broker reported an error; it may be slow, or unreachable"
         };
-        self.trouble.text().unwrap_or_else(|| unknown.to_owned())
+        self.broker_errors.text(Instant::now()).unwrap_or_else(|| unknown.to_owned())
     }
-}
 
-/// The producer was stopped, or is being stopped.
-pub fn closed() -> Failure {
-    Failure::new(Kind::CLOSED, "the producer is stopped: call `await kafka_manager.start()` before publishing")
+    /// What callers get from now on when a client reported a fatal error.
+    pub(super) fn fatal(&self, error: &ClientError) -> Failure {
+        let kind = Kind::of_fatal(error.code);
+        let reason = self.broker_errors.scrub(&error.reason);
+        let message = match kind.class {
+            Class::Authorization => format!(
+                "the brokers refuse to let this client write: grant it WRITE on its topics, and IDEMPOTENT_WRITE on \
+                 brokers before 3.0 ({}: {reason})",
+                kind.code
+            ),
+            Class::Fatal => {
+                format!("librdkafka gave the producer up; a new one is being built: publish again ({reason})")
+            }
+            _ => format!("the producer cannot work with these brokers: {reason} ({})", kind.code),
+        };
+        Failure::new(kind, message)
+    }
 }

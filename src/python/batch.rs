@@ -1,22 +1,17 @@
-//! Many events that are published together, and their results.
+//! Many events that are published together.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::encoder::{email_type, Fields};
-use super::promise::Promise;
+use super::encoder::{self, Fields};
 use crate::email::EmailType;
 
 /// E-mail events, encoded one after the other.
 #[pyclass(module = "kafka_email._core")]
 #[derive(Default)]
-pub struct Batch {
+pub(super) struct Batch {
     /// Key and value of each.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -32,18 +27,15 @@ struct Entry {
 type Parts<'a> = (Option<&'a [u8]>, &'a [u8], &'static str);
 
 /// One event of a batch.
-pub struct Encoded<'a> {
-    /// The key.
-    pub key: &'a [u8],
-    /// The value.
-    pub value: &'a [u8],
-    /// Its type.
-    pub email_type: EmailType,
+pub(super) struct Encoded<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) email_type: EmailType,
 }
 
 impl Batch {
     /// The events from this index on.
-    pub fn from(&self, first: usize) -> impl Iterator<Item = Encoded<'_>> {
+    pub(super) fn from(&self, first: usize) -> impl Iterator<Item = Encoded<'_>> {
         let before = first.checked_sub(1).and_then(|last| self.entries.get(last));
         let mut start = before.map_or(0, |entry| entry.value_end);
         self.entries.iter().skip(first).map(move |entry| {
@@ -69,12 +61,12 @@ impl Batch {
             event.get_item(intern!(py, "recipient"))?,
             event.get_item(intern!(py, "username"))?,
         );
-        let (Some(kind), Some(recipient), Some(username)) = required else { return Ok(None) };
-        // What else there is, Pydantic knows.
+        let (Some(email_type), Some(recipient), Some(username)) = required else { return Ok(None) };
+        // Any other key: leave the event to Pydantic.
         if event.len() != 3 + usize::from(link.is_some()) + usize::from(metadata.is_some()) {
             return Ok(None);
         }
-        let Some(email_type) = email_type(&kind) else { return Ok(None) };
+        let Some(email_type) = encoder::email_type(&email_type) else { return Ok(None) };
         let no_link = PyString::intern(py, "").into_any();
         let fields = Fields {
             email_type,
@@ -96,7 +88,7 @@ impl Batch {
     }
 
     /// How many events it holds.
-    pub fn __len__(&self) -> usize {
+    pub(super) fn __len__(&self) -> usize {
         self.entries.len()
     }
 
@@ -106,7 +98,7 @@ impl Batch {
         Ok(((!event.key.is_empty()).then_some(event.key), event.value, event.email_type.as_str()))
     }
 
-    /// Encodes the events from the index `len(batch)` on and before `end`, as far as they are certain to be valid.
+    /// Encodes the events from the index `len(batch)` on and before `end`, up to the first that is not certainly valid.
     fn extend(&mut self, events: &Bound<'_, PyList>, end: usize) -> PyResult<()> {
         let mut buffer = Vec::new();
         for index in self.entries.len()..end.min(events.len()) {
@@ -123,38 +115,5 @@ impl Batch {
             EmailType::from_name(email_type).ok_or_else(|| PyValueError::new_err("no such type of e-mail"))?;
         self.append(key.unwrap_or_default(), value, email_type);
         Ok(())
-    }
-}
-
-/// Collects the results of events that are published together, and keeps the promise of all of them with the last.
-pub struct Results {
-    promise: Py<Promise>,
-    each: Mutex<Vec<Option<Py<PyAny>>>>,
-    open: AtomicUsize,
-}
-
-impl Results {
-    /// Results of so many events.
-    pub fn new(promise: Py<Promise>, count: usize) -> Arc<Self> {
-        let each = Mutex::new((0..count).map(|_| None).collect());
-        Arc::new(Self { promise, each, open: AtomicUsize::new(count) })
-    }
-
-    /// Whose promise it is.
-    pub fn promise(&self) -> &Py<Promise> {
-        &self.promise
-    }
-
-    /// The result of one of them.
-    pub fn put(&self, index: usize, result: Bound<'_, PyAny>) -> PyResult<()> {
-        let py = result.py();
-        if let Some(place) = self.each.lock().get_mut(index) {
-            *place = Some(result.unbind());
-        }
-        if self.open.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return Ok(());
-        }
-        let results = std::mem::take(&mut *self.each.lock());
-        Promise::keep(self.promise.bind(py), PyList::new(py, results)?.into_any())
     }
 }

@@ -7,29 +7,50 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::process_bound::ProcessBound;
-use crate::testing::embedded_broker::{self, BrokerError};
-
-/// Partition, offset, timestamp in ms, key, value, headers.
-type Row<'py> =
-    (i32, i64, i64, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Vec<(String, Bound<'py, PyBytes>)>);
+use crate::testing::{self, BrokerError, EmbeddedBroker};
 
 /// A Kafka protocol endpoint inside the process.
-#[pyclass(frozen, module = "kafka_email._core")]
-pub struct EmbeddedBroker(ProcessBound<embedded_broker::EmbeddedBroker>);
+#[pyclass(frozen, name = "EmbeddedBroker", module = "kafka_email._core")]
+pub(super) struct EmbeddedBrokerRef(ProcessBound<EmbeddedBroker>);
 
-impl EmbeddedBroker {
-    fn running(&self) -> PyResult<&embedded_broker::EmbeddedBroker> {
-        let gone =
+/// A record as it is stored.
+#[pyclass(frozen, get_all, module = "kafka_email._core")]
+pub(super) struct StoredRecord {
+    partition: i32,
+    offset: i64,
+    timestamp_ms: i64,
+    key: Option<Py<PyBytes>>,
+    value: Option<Py<PyBytes>>,
+    headers: Vec<(String, Py<PyBytes>)>,
+}
+
+impl EmbeddedBrokerRef {
+    fn running(&self) -> PyResult<&EmbeddedBroker> {
+        let inherited =
             || PyRuntimeError::new_err("the embedded broker belongs to the process that this one was forked from");
-        self.0.get().ok_or_else(gone)
+        self.0.get().ok_or_else(inherited)
+    }
+}
+
+impl StoredRecord {
+    fn new(py: Python<'_>, record: testing::StoredRecord) -> Self {
+        let bytes = |value: &[u8]| PyBytes::new(py, value).unbind();
+        Self {
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_deref().map(bytes),
+            value: record.value.as_deref().map(bytes),
+            headers: record.headers.into_iter().map(|(name, value)| (name, bytes(&value))).collect(),
+        }
     }
 }
 
 #[pymethods]
-impl EmbeddedBroker {
+impl EmbeddedBrokerRef {
     #[new]
     fn new(py: Python<'_>, brokers: i32) -> PyResult<Self> {
-        Ok(Self(ProcessBound::new(py.detach(|| embedded_broker::EmbeddedBroker::start(brokers))?)))
+        Ok(Self(ProcessBound::new(py.detach(|| EmbeddedBroker::start(brokers))?)))
     }
 
     #[getter]
@@ -63,21 +84,10 @@ impl EmbeddedBroker {
         Ok(py.detach(|| broker.fail_next(code, count))?)
     }
 
-    fn records<'py>(&self, py: Python<'py>, topic: &str) -> PyResult<Vec<Row<'py>>> {
+    fn records(&self, py: Python<'_>, topic: &str) -> PyResult<Vec<StoredRecord>> {
         let broker = self.running()?;
         let records = py.detach(|| broker.records(topic))?;
-        let bytes = |value: &[u8]| PyBytes::new(py, value);
-        let row = |record: embedded_broker::StoredRecord| {
-            (
-                record.partition,
-                record.offset,
-                record.timestamp_ms,
-                record.key.as_deref().map(bytes),
-                record.value.as_deref().map(bytes),
-                record.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect(),
-            )
-        };
-        Ok(records.into_iter().map(row).collect())
+        Ok(records.into_iter().map(|record| StoredRecord::new(py, record)).collect())
     }
 
     /// Does nothing to a broker that a parent process runs.

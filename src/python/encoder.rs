@@ -9,12 +9,12 @@ use super::metadata;
 use crate::email::{EmailEvent, EmailType, Timestamp};
 
 thread_local! {
-    /// Where events are encoded: grows to the largest event and is used again.
+    /// Events are encoded here: the buffer grows to the largest event and is used again.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Lends an empty buffer out. It is taken, not borrowed: Python code may run meanwhile, and publish as well.
-pub fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+/// Lends an empty buffer. It is taken, not borrowed: Python code may run meanwhile, and publish as well.
+pub(super) fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut buffer = BUFFER.take();
     buffer.clear();
     let result = use_buffer(&mut buffer);
@@ -23,23 +23,19 @@ pub fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 }
 
 /// The fields of an event as the caller gave them.
-pub struct Fields<'a, 'py> {
-    /// One of the four types.
-    pub email_type: EmailType,
-    /// Address, as given.
-    pub recipient: &'a Bound<'py, PyAny>,
-    /// Name to greet.
-    pub username: &'a Bound<'py, PyAny>,
-    /// Any text.
-    pub link: &'a Bound<'py, PyAny>,
+pub(super) struct Fields<'a, 'py> {
+    pub(super) email_type: EmailType,
+    pub(super) recipient: &'a Bound<'py, PyAny>,
+    pub(super) username: &'a Bound<'py, PyAny>,
+    pub(super) link: &'a Bound<'py, PyAny>,
     /// A `dict`, or nothing.
-    pub metadata: Option<&'a Bound<'py, PyAny>>,
+    pub(super) metadata: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl<'a> Fields<'a, '_> {
     /// Appends the event as it goes over the wire, and returns its key; None when Pydantic has to decide. Then `out` may
     /// hold a part of it.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Option<&'a [u8]> {
         let recipient = plain_text(self.recipient)?;
         let event = EmailEvent {
             email_type: self.email_type,
@@ -57,7 +53,7 @@ impl<'a> Fields<'a, '_> {
 }
 
 /// The type that a plain `str` names.
-pub fn email_type(name: &Bound<'_, PyAny>) -> Option<EmailType> {
+pub(super) fn email_type(name: &Bound<'_, PyAny>) -> Option<EmailType> {
     EmailType::from_name(plain_text(name)?)
 }
 

@@ -5,11 +5,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyModule};
 
-use super::mailbox::Event;
+use super::under_way::UnderWay;
 use crate::kafka::failure::{Class, Failure};
 
 /// Name of the exception class.
-pub fn name(class: Class) -> &'static str {
+pub(super) fn name(class: Class) -> &'static str {
     match class {
         Class::Connection => "KafkaConnectionError",
         Class::Timeout => "KafkaTimeoutError",
@@ -25,21 +25,25 @@ pub fn name(class: Class) -> &'static str {
     }
 }
 
-/// The exception for a failure, of an event or of an operation.
-pub fn from_failure<'py>(py: Python<'py>, failure: &Failure, event: Option<&Event>) -> PyResult<Bound<'py, PyAny>> {
+/// The exception for a failure of an event, or of a question.
+pub(super) fn from_failure<'py>(
+    py: Python<'py>,
+    failure: &Failure,
+    event: Option<&UnderWay>,
+) -> PyResult<Bound<'py, PyAny>> {
     let details = [
-        (intern!(py, "code"), failure.code.into_pyobject(py)?.into_any()),
-        (intern!(py, "retriable"), failure.retriable.into_pyobject(py)?.to_owned().into_any()),
+        (intern!(py, "code"), failure.kind.code.into_pyobject(py)?.into_any()),
+        (intern!(py, "retriable"), failure.kind.retriable.into_pyobject(py)?.to_owned().into_any()),
         (intern!(py, "maybe_delivered"), failure.maybe_delivered.into_pyobject(py)?.to_owned().into_any()),
         (intern!(py, "topic"), event.map(|event| &event.topic).into_pyobject(py)?.into_any()),
         (intern!(py, "event_id"), event.map(|event| event.id.to_string()).into_pyobject(py)?.into_any()),
     ]
     .into_py_dict(py)?;
-    module(py)?.getattr(name(failure.class))?.call((failure.message.as_str(),), Some(&details))
+    module(py)?.getattr(name(failure.kind.class))?.call((failure.message.as_str(),), Some(&details))
 }
 
-/// A producer that a forked child inherited.
-pub fn inherited(py: Python<'_>) -> PyErr {
+/// The exception of a forked child that uses the producer it inherited.
+pub(super) fn inherited(py: Python<'_>) -> PyErr {
     let message = "this process was forked from one whose Kafka producer was started, and a producer's threads do not \
                    survive a fork: call `await kafka_manager.start()` in this process";
     let exception = module(py).and_then(|module| {

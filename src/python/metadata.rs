@@ -1,4 +1,4 @@
-//! The metadata of an event as JSON, where that is certain to be what Pydantic and `json.dumps` make of it.
+//! The metadata of an event as JSON, where Pydantic and `json.dumps` are certain to write the same.
 //!
 //! Exact built-in types only: a subclass may have a serialisation of its own, which Pydantic knows and we do not.
 
@@ -11,7 +11,7 @@ use crate::email::json::write_string;
 const DEPTH: usize = 32;
 
 /// Not certain: Pydantic decides.
-pub struct Uncertain;
+pub(super) struct Uncertain;
 
 impl From<PyErr> for Uncertain {
     fn from(_: PyErr) -> Self {
@@ -20,7 +20,7 @@ impl From<PyErr> for Uncertain {
 }
 
 /// Writes `metadata`, a `dict` or `None`, as Python's `json.dumps` would.
-pub fn write(out: &mut Vec<u8>, metadata: Option<&Bound<'_, PyAny>>) -> Result<(), Uncertain> {
+pub(super) fn write(out: &mut Vec<u8>, metadata: Option<&Bound<'_, PyAny>>) -> Result<(), Uncertain> {
     match metadata {
         None => out.extend_from_slice(b"{}"),
         Some(metadata) => write_dict(out, metadata.cast_exact::<PyDict>().map_err(|_| Uncertain)?, DEPTH)?,

@@ -1,41 +1,67 @@
 //! The counters of the process, as they are now.
 
+use std::collections::HashMap;
+
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::exceptions;
-use crate::monitoring::histogram::Snapshot;
-use crate::producer::metrics::METRICS;
+use crate::monitoring::HistogramSnapshot;
+use crate::producer::METRICS;
 
-/// Bounds, counts (one more), sum.
-type Histogram = (Vec<u64>, Vec<u64>, u64);
+/// Values counted in buckets; `bounds` are the largest values of all buckets but the last, which has no limit.
+#[pyclass(frozen, get_all, skip_from_py_object, module = "kafka_email._core")]
+#[derive(Clone)]
+pub(super) struct Histogram {
+    bounds: Vec<u64>,
+    counts: Vec<u64>,
+    sum: u64,
+}
 
-/// Counters by name; latencies in microseconds.
-#[pyfunction]
-pub fn metrics(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let (latency, batches) = METRICS.histograms();
-    let counters = PyDict::new(py);
-    counters.set_item("latency", histogram(latency))?;
-    counters.set_item("batches", histogram(batches))?;
-    let failed = PyDict::new(py);
-    for (class, count) in METRICS.failed() {
-        failed.set_item(exceptions::name(class), count)?;
+/// Counters by name. Latencies are in microseconds, and failures are counted by the name of their exception.
+#[pyclass(frozen, get_all, module = "kafka_email._core")]
+pub(super) struct Metrics {
+    latency: Histogram,
+    batches: Histogram,
+    failed: HashMap<&'static str, u64>,
+    invalid: u64,
+    resent: u64,
+    connects: u64,
+    disconnects: u64,
+    rebuilds: u64,
+}
+
+#[pymethods]
+impl Histogram {
+    #[new]
+    fn new(bounds: Vec<u64>, counts: Vec<u64>, sum: u64) -> Self {
+        Self { bounds, counts, sum }
     }
-    counters.set_item("failed", failed)?;
-    counters.set_item("invalid", METRICS.invalid.get())?;
-    counters.set_item("resent", METRICS.resent.get())?;
-    counters.set_item("connects", METRICS.connects.get())?;
-    counters.set_item("disconnects", METRICS.disconnects.get())?;
-    counters.set_item("rebuilds", METRICS.rebuilds.get())?;
-    Ok(counters)
 }
 
-/// An event was not valid.
+impl From<HistogramSnapshot> for Histogram {
+    fn from(HistogramSnapshot { bounds, counts, sum }: HistogramSnapshot) -> Self {
+        Self { bounds, counts, sum }
+    }
+}
+
+/// Reads all counters.
 #[pyfunction]
-pub fn count_invalid() {
-    METRICS.invalid.add(1);
+pub(super) fn metrics() -> Metrics {
+    let (latency, batches) = METRICS.histograms();
+    Metrics {
+        latency: latency.into(),
+        batches: batches.into(),
+        failed: METRICS.failed().map(|(class, count)| (exceptions::name(class), count)).collect(),
+        invalid: METRICS.invalid.get(),
+        resent: METRICS.resent.get(),
+        connects: METRICS.connects.get(),
+        disconnects: METRICS.disconnects.get(),
+        rebuilds: METRICS.rebuilds.get(),
+    }
 }
 
-fn histogram(snapshot: Snapshot) -> Histogram {
-    (snapshot.bounds, snapshot.counts, snapshot.sum)
+/// Counts an event that was not valid.
+#[pyfunction]
+pub(super) fn count_invalid() {
+    METRICS.invalid.add(1);
 }

@@ -1,4 +1,8 @@
-//! The border: handles, arguments and exceptions for the Python face, and the promises that event loops wait for.
+//! The border to Python, which only translates: handles, arguments and exceptions for the Python face, and the promises
+//! that coroutines await.
+//!
+//! A publish makes a [`promise`] and leaves a [`waiter`] in the [`mailbox`] of the running event loop. Native threads
+//! put outcomes into the mailbox's queue; the loop settles them there, and resumes the coroutines.
 
 mod batch;
 mod broker;
@@ -12,29 +16,38 @@ mod process_bound;
 mod producer;
 mod promise;
 mod record_metadata;
+mod reports;
+mod results;
+mod under_way;
+mod waiter;
 
 /// The private module `kafka_email._core`.
 #[pyo3::pymodule]
 pub mod _core {
     use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
+
+    use crate::kafka::log_line::LogEvent;
 
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
-    use super::broker::EmbeddedBroker;
+    use super::broker::{EmbeddedBrokerRef, StoredRecord};
     #[pymodule_export]
-    use super::mailbox::{release_mailboxes, Mailbox};
+    use super::mailbox::{forget_inherited, release_mailboxes, Mailbox};
     #[pymodule_export]
-    use super::metrics::{count_invalid, metrics};
+    use super::metrics::{count_invalid, metrics, Histogram, Metrics};
     #[pymodule_export]
-    use super::process_bound::forget_inherited;
-    #[pymodule_export]
-    use super::producer::{librdkafka_version, Producer};
+    use super::producer::{librdkafka_version, ProducerRef, TokenRef};
     #[pymodule_export]
     use super::record_metadata::RecordMetadata;
+    #[pymodule_export]
+    use super::reports::{Gauges, Health, StopCounts};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let events = LogEvent::ALL.map(LogEvent::name);
+        module.add("LOG_EVENTS", PyTuple::new(module.py(), events)?)
     }
 }

@@ -8,54 +8,81 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use smallvec::SmallVec;
 
-use super::batch::{Batch, Results};
-use super::encoder::{email_type, with_buffer, Fields};
-use super::mailbox::{Event, Mailbox, Target};
+use super::batch::Batch;
+use super::encoder::{with_buffer, Fields};
+use super::mailbox::Mailbox;
 use super::process_bound::ProcessBound;
-use super::promise::Promise;
-use super::{exceptions, headers};
+use super::promise::{Promise, Withdraw};
+use super::reports::{Gauges, StopCounts};
+use super::results::Results;
+use super::under_way::UnderWay;
+use super::{encoder, exceptions, headers};
 use crate::email::{EventId, EventIds, Timestamp};
+use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
-use crate::kafka::librdkafka::record::{Header, Record};
-use crate::kafka::librdkafka::token::Token;
-use crate::producer::handle::{self as kafka, Accepted};
-use crate::producer::outcome::Ticket;
-use crate::producer::settings::Settings;
+use crate::kafka::librdkafka::{Header, Record, Token};
+use crate::producer::{Accepted, Producer, Settings};
 
-/// Events that wait, events with librdkafka, their bytes, and the mean round trip in seconds to each broker.
-type Gauges = (u64, u64, u64, Vec<(i32, f64)>);
 /// Headers of the caller: names and values.
 type OwnHeaders = Vec<(String, Vec<u8>)>;
 
 /// Handle of a native producer.
-#[pyclass(frozen, module = "kafka_email._core")]
-pub struct Producer {
-    native: ProcessBound<kafka::Producer>,
+#[pyclass(frozen, name = "Producer", module = "kafka_email._core")]
+pub(super) struct ProducerRef {
+    native: ProcessBound<Producer>,
     ids: EventIds,
     source: String,
 }
 
-impl Producer {
-    fn native(&self, py: Python<'_>) -> PyResult<&kafka::Producer> {
+/// An OAUTHBEARER token on its way to the producer.
+#[pyclass(frozen, name = "Token", module = "kafka_email._core")]
+pub(super) struct TokenRef {
+    value: String,
+    principal: String,
+    expires_at_ms: i64,
+}
+
+/// An event ready to be queued.
+struct Draft<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    event_type: &'a str,
+    headers: &'a [(String, Vec<u8>)],
+}
+
+/// Takes events back that wait for space in the queue.
+struct Withdrawal {
+    producer: Py<ProducerRef>,
+    mailbox: Py<Mailbox>,
+    tickets: HashSet<Ticket>,
+}
+
+impl Withdraw for Withdrawal {
+    fn withdraw(&self, py: Python<'_>) -> PyResult<()> {
+        for ticket in self.producer.get().native(py)?.withdraw(&self.tickets) {
+            self.mailbox.get().forget(ticket);
+        }
+        Ok(())
+    }
+}
+
+impl ProducerRef {
+    fn native(&self, py: Python<'_>) -> PyResult<&Producer> {
         self.native.get().ok_or_else(|| exceptions::inherited(py))
     }
 
-    /// The producer, and the mailbox of the running loop, which hears from it.
-    fn join(&self, py: Python<'_>) -> PyResult<(&kafka::Producer, Py<Mailbox>)> {
+    /// The producer, and the mailbox of the running loop, which gets its outcomes.
+    fn attached(&self, py: Python<'_>) -> PyResult<(&Producer, Py<Mailbox>)> {
         let producer = self.native(py)?;
         let mailbox = Mailbox::of_running_loop(py)?;
         producer.attach(mailbox.get().queue());
         Ok((producer, mailbox))
     }
 
-    fn ask<'py>(
-        &self,
-        py: Python<'py>,
-        question: impl FnOnce(&kafka::Producer, Ticket),
-    ) -> PyResult<Bound<'py, Promise>> {
-        let (producer, mailbox) = self.join(py)?;
-        let (promise, ticket) = Mailbox::wait(mailbox.bind(py), None)?;
-        question(producer, ticket);
+    fn ask<'py>(&self, py: Python<'py>, ask: impl FnOnce(&Producer, Ticket)) -> PyResult<Bound<'py, Promise>> {
+        let (producer, mailbox) = self.attached(py)?;
+        let (promise, ticket) = mailbox.get().register_question(py)?;
+        ask(producer, ticket);
         Ok(promise)
     }
 
@@ -63,13 +90,13 @@ impl Producer {
         slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
         draft: &Draft<'_>,
-        kind: &Bound<'py, PyString>,
+        event_type: &Bound<'py, PyString>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (py, this) = (slf.py(), slf.get());
-        let (producer, mailbox) = this.join(py)?;
+        let (producer, mailbox) = this.attached(py)?;
         let id = this.ids.next(Timestamp::now());
-        let event = Event { id, topic: topic.clone().unbind(), kind: kind.clone().unbind() };
-        let (promise, ticket) = Mailbox::wait(mailbox.bind(py), Some(event))?;
+        let event = UnderWay { id, topic: topic.clone().unbind(), event_type: event_type.clone().unbind() };
+        let (promise, ticket) = mailbox.get().register(py, event)?;
         match this.hand_over(producer, topic.to_str()?, draft, id, ticket) {
             Ok(Accepted::Queued) => Ok(promise),
             Ok(Accepted::Waiting) => {
@@ -83,58 +110,34 @@ impl Producer {
 
     fn hand_over(
         &self,
-        producer: &kafka::Producer,
+        producer: &Producer,
         topic: &str,
         draft: &Draft<'_>,
         id: EventId,
         ticket: Ticket,
     ) -> Result<Accepted, Failure> {
-        let id = id.encode();
+        let mut id_text = [0; 36];
+        let id = id.hyphenated().encode_lower(&mut id_text).as_bytes();
         let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
-        headers.extend(headers::cloud_event(&id, draft.event_type, &self.source));
+        headers.extend(headers::cloud_event(id, draft.event_type, &self.source));
         headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         producer.enqueue(&Record { topic, key: draft.key, payload: draft.value, headers: &headers }, ticket)
     }
 }
 
-/// Takes events back that wait for space in the queue.
-pub struct Withdrawal {
-    producer: Py<Producer>,
-    mailbox: Py<Mailbox>,
-    tickets: HashSet<Ticket>,
-}
-
-impl Withdrawal {
-    /// Takes those back that are not queued yet.
-    pub fn take_back(&self, py: Python<'_>) -> PyResult<()> {
-        for ticket in self.producer.get().native(py)?.withdraw(&self.tickets) {
-            self.mailbox.get().cancel(ticket);
-        }
-        Ok(())
-    }
-}
-
-/// An event ready to go.
-struct Draft<'a> {
-    key: &'a [u8],
-    value: &'a [u8],
-    event_type: &'a str,
-    headers: &'a [(String, Vec<u8>)],
-}
-
 // PyO3 hands extracted arguments over by value.
 #[allow(clippy::needless_pass_by_value)]
 #[pymethods]
-impl Producer {
-    /// Opens a producer; the running loop is where its first log lines go.
+impl ProducerRef {
+    /// Opens a producer. The running loop writes its first log lines.
     #[new]
-    fn new(config: &Bound<'_, PyDict>, log_native: bool, token: Option<(String, String, i64)>) -> PyResult<Self> {
+    fn new(config: &Bound<'_, PyDict>, log_native: bool, token: Option<&TokenRef>) -> PyResult<Self> {
         // The error of a wrong type would show the value; none of ours is wrong, and one may be a secret.
         let settings: Settings = pythonize::depythonize(config)
             .map_err(|_| PyValueError::new_err("the configuration does not fit this version of kafka_email._core"))?;
-        let source = settings.client_id.clone();
+        let source = settings.client_id().to_owned();
         let mailbox = Mailbox::of_running_loop(config.py())?;
-        let native = kafka::Producer::open(settings, log_native, token.map(bearer_token), mailbox.get().queue())?;
+        let native = Producer::open(settings, log_native, token.map(TokenRef::native), mailbox.get().queue())?;
         let ids = EventIds::new().map_err(|error| PyRuntimeError::new_err(format!("no randomness: {error}")))?;
         Ok(Self { native: ProcessBound::new(native), ids, source })
     }
@@ -151,13 +154,14 @@ impl Producer {
         metadata: Option<&Bound<'py, PyAny>>,
         headers: Option<OwnHeaders>,
     ) -> PyResult<Option<Bound<'py, Promise>>> {
-        let Some(kind) = self::email_type(email_type) else { return Ok(None) };
-        let fields = Fields { email_type: kind, recipient, username, link, metadata };
+        let event_type = email_type;
+        let Some(email_type) = encoder::email_type(event_type) else { return Ok(None) };
+        let fields = Fields { email_type, recipient, username, link, metadata };
         with_buffer(|value| {
             let Some(key) = fields.encode(value) else { return Ok(None) };
-            let draft =
-                Draft { key, value, event_type: kind.as_str(), headers: headers.as_deref().unwrap_or_default() };
-            Self::enqueue(slf, topic, &draft, email_type).map(Some)
+            let headers = headers.as_deref().unwrap_or_default();
+            let draft = Draft { key, value, event_type: email_type.as_str(), headers };
+            Self::enqueue(slf, topic, &draft, event_type).map(Some)
         })
     }
 
@@ -174,7 +178,7 @@ impl Producer {
         Self::enqueue(slf, topic, &Draft { key, value, event_type: event_type.to_str()?, headers }, event_type)
     }
 
-    /// Publishes `count` events of a batch from `first` on; a promise of the list of their results.
+    /// Publishes `count` events of a batch from `first` on; returns a promise of the list of their results.
     fn publish_batch<'py>(
         slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
@@ -184,18 +188,19 @@ impl Producer {
         headers: Option<OwnHeaders>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (py, this, batch) = (slf.py(), slf.get(), batch.borrow());
-        let (producer, mailbox) = this.join(py)?;
-        let promise = Bound::new(py, Promise::new(mailbox.clone_ref(py)))?;
+        let (producer, mailbox) = this.attached(py)?;
+        let promise = mailbox.get().promise(py)?;
         let count = count.min(batch.__len__().saturating_sub(first));
         let results = Results::new(promise.clone().unbind(), count);
         let mut waiting = HashSet::new();
         for (index, encoded) in batch.from(first).take(count).enumerate() {
             let id = this.ids.next(Timestamp::now());
-            let event_type = encoded.email_type.as_str();
-            let event = Event { id, topic: topic.clone().unbind(), kind: PyString::intern(py, event_type).unbind() };
-            let ticket = mailbox.get().expect_outcome(Target::Part(results.clone(), index), Some(event));
+            let name = encoded.email_type.as_str();
+            let event_type = PyString::intern(py, name).unbind();
+            let event = UnderWay { id, topic: topic.clone().unbind(), event_type };
+            let ticket = mailbox.get().register_part(&results, index, event);
             let headers = headers.as_deref().unwrap_or_default();
-            let draft = Draft { key: encoded.key, value: encoded.value, event_type, headers };
+            let draft = Draft { key: encoded.key, value: encoded.value, event_type: name, headers };
             match this.hand_over(producer, topic.to_str()?, &draft, id, ticket) {
                 Ok(Accepted::Queued) => {}
                 Ok(Accepted::Waiting) => drop(waiting.insert(ticket)),
@@ -212,71 +217,74 @@ impl Producer {
         Ok(promise)
     }
 
-    /// A promise that is kept when the producer is connected, or connects in the background.
+    /// A promise of None, resolved when the producer is connected, or connects in the background.
     fn started<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Promise>> {
-        self.ask(py, kafka::Producer::started)
+        self.ask(py, Producer::started)
     }
 
-    /// A promise of (healthy, brokers, latency in ms, queued, in flight, last error).
+    /// A promise of `Health`.
     fn health<'py>(&self, py: Python<'py>, timeout: Duration) -> PyResult<Bound<'py, Promise>> {
         self.ask(py, |producer, ticket| producer.health(ticket, timeout))
     }
 
-    /// A promise of (delivered, failed, elapsed seconds), done when everything is released.
+    /// A promise of `StopCounts`, resolved when everything is released.
     fn stop<'py>(&self, py: Python<'py>, timeout: Duration) -> PyResult<Bound<'py, Promise>> {
         self.ask(py, |producer, ticket| producer.stop(ticket, timeout))
     }
 
     /// As `stop`, blocking, for the end of the process; None when it took longer than `patience`.
-    fn stop_and_wait(&self, py: Python<'_>, timeout: Duration, patience: Duration) -> PyResult<Option<(u64, u64)>> {
+    fn stop_and_wait(&self, py: Python<'_>, timeout: Duration, patience: Duration) -> PyResult<Option<StopCounts>> {
         let producer = self.native(py)?;
-        let report = py.detach(|| producer.stop_and_wait(timeout, patience));
-        Ok(report.map(|report| (report.delivered, report.failed)))
+        Ok(py.detach(|| producer.stop_and_wait(timeout, patience)).map(StopCounts::from))
     }
 
     /// Closes at once, in the background.
     fn abandon(&self, py: Python<'_>) -> PyResult<()> {
-        self.native(py).map(kafka::Producer::abandon)
+        self.native(py).map(Producer::abandon)
     }
 
-    /// Supplies an OAUTHBEARER token: value, principal, end of its life in milliseconds since the Unix epoch.
-    fn set_token(&self, py: Python<'_>, value: String, principal: String, expires_at_ms: i64) -> PyResult<()> {
-        self.native(py)?.set_token(bearer_token((value, principal, expires_at_ms)));
+    /// Supplies an OAUTHBEARER token.
+    fn set_token(&self, py: Python<'_>, token: &TokenRef) -> PyResult<()> {
+        self.native(py)?.set_token(token.native());
         Ok(())
     }
 
     /// Whether the cluster answered lately. No I/O.
     #[getter]
     fn is_connected(&self) -> bool {
-        self.native.get().is_some_and(kafka::Producer::is_connected)
+        self.native.get().is_some_and(Producer::is_connected)
     }
 
-    /// Whether a parent process made this producer.
-    #[getter]
-    fn is_inherited(&self) -> bool {
-        self.native.is_inherited()
-    }
-
-    /// A look at the producer, for monitoring.
+    /// What there is to see of the producer, for monitoring.
     fn gauges(&self, py: Python<'_>) -> PyResult<Gauges> {
-        let gauges = self.native(py)?.gauges();
-        let round_trips = gauges.round_trips.iter().map(|(broker, mean)| (*broker, mean.as_secs_f64()));
-        Ok((gauges.waiting, gauges.in_flight, gauges.bytes, round_trips.collect()))
+        Ok(self.native(py)?.gauges().into())
     }
 
-    /// Events whose fate is open.
+    /// Events that are neither acknowledged nor failed.
     #[getter]
     fn outstanding(&self, py: Python<'_>) -> PyResult<u64> {
-        self.native(py).map(kafka::Producer::outstanding)
+        self.native(py).map(Producer::outstanding)
     }
 }
 
-fn bearer_token((value, principal, expires_at_ms): (String, String, i64)) -> Token {
-    Token { value, principal, expires_at_ms }
+impl TokenRef {
+    fn native(&self) -> Token {
+        let (value, principal) = (self.value.clone(), self.principal.clone());
+        Token { value, principal, expires_at_ms: self.expires_at_ms }
+    }
+}
+
+#[pymethods]
+impl TokenRef {
+    /// `expires_at_ms`: end of its life, in milliseconds since the Unix epoch.
+    #[new]
+    fn new(value: String, principal: String, expires_at_ms: i64) -> Self {
+        Self { value, principal, expires_at_ms }
+    }
 }
 
 /// Version of the librdkafka inside.
 #[pyfunction]
-pub fn librdkafka_version() -> String {
+pub(super) fn librdkafka_version() -> String {
     rdkafka::util::get_rdkafka_version().1
 }

@@ -1,8 +1,8 @@
-//! What a coroutine awaits: what becomes of one event, or the answer to one question.
+//! What a coroutine awaits: the outcome of one event, or the answer to one question.
 //!
-//! asyncio takes any object for a future that follows the protocol of one (`asyncio.isfuture`). This one is cheaper than
-//! `asyncio.Future`, above all because its tasks go on as soon as it is settled: a mailbox settles in a callback of the
-//! loop, where no task is running, so the way over the loop's list of callbacks can be saved.
+//! asyncio takes any object for a future that follows the protocol of one (`asyncio.isfuture`). A promise is cheaper than
+//! an `asyncio.Future`, above all because it resumes its tasks as soon as it is settled: a mailbox settles in a callback
+//! of the loop, where no task is running, which saves the way over the loop's list of callbacks.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,22 +15,24 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use smallvec::SmallVec;
 
-use super::mailbox::Mailbox;
-use super::producer::Withdrawal;
+/// Takes an event back that still waits for space in the queue.
+pub(super) trait Withdraw: Send + Sync {
+    fn withdraw(&self, py: Python<'_>) -> PyResult<()>;
+}
 
-/// An awaitable of one event loop, settled once by that loop's mailbox.
+/// An awaitable of one event loop. The mailbox of that loop settles it, once.
 #[pyclass(frozen, module = "kafka_email._core")]
-pub struct Promise {
-    mailbox: Py<Mailbox>,
+pub(super) struct Promise {
+    event_loop: Py<PyAny>,
     // Taken for moments, and never while Python code runs.
     state: Mutex<State>,
     is_yielded: AtomicBool,
 }
 
 enum State {
-    Open { callbacks: Callbacks, withdrawal: Option<Box<Withdrawal>> },
-    Kept(Py<PyAny>),
-    Broken(Py<PyBaseException>),
+    Open { callbacks: Callbacks, withdrawal: Option<Box<dyn Withdraw>> },
+    Resolved(Py<PyAny>),
+    Rejected(Py<PyBaseException>),
     Cancelled(Option<Py<PyAny>>),
 }
 
@@ -43,27 +45,27 @@ struct Callback {
 }
 
 impl Promise {
-    /// A promise to be settled by this mailbox.
-    pub fn new(mailbox: Py<Mailbox>) -> Self {
+    /// A promise to the coroutines of this loop.
+    pub(super) fn new(event_loop: Py<PyAny>) -> Self {
         let open = State::Open { callbacks: Callbacks::new(), withdrawal: None };
-        Self { mailbox, state: Mutex::new(open), is_yielded: AtomicBool::new(false) }
+        Self { event_loop, state: Mutex::new(open), is_yielded: AtomicBool::new(false) }
     }
 
-    /// What a cancellation takes back.
-    pub fn withdraw_when_cancelled(&self, taken_back: Withdrawal) {
+    /// Lets a cancellation take something back.
+    pub(super) fn withdraw_when_cancelled(&self, what: impl Withdraw + 'static) {
         if let State::Open { withdrawal, .. } = &mut *self.state.lock() {
-            *withdrawal = Some(Box::new(taken_back));
+            *withdrawal = Some(Box::new(what));
         }
     }
 
-    /// Settles with a result, unless it is settled; the tasks that wait run now.
-    pub fn keep(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
-        Self::settle(slf, State::Kept(result.unbind()))
+    /// Settles with a result, unless it is settled; runs the tasks that wait for it.
+    pub(super) fn resolve(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
+        Self::settle(slf, State::Resolved(result.unbind()))
     }
 
-    /// Settles with an exception, unless it is settled; the tasks that wait run now.
-    pub fn fail(slf: &Bound<'_, Self>, exception: Bound<'_, PyBaseException>) -> PyResult<()> {
-        Self::settle(slf, State::Broken(exception.unbind()))
+    /// Settles with an exception, unless it is settled; runs the tasks that wait for it.
+    pub(super) fn reject(slf: &Bound<'_, Self>, exception: Bound<'_, PyBaseException>) -> PyResult<()> {
+        Self::settle(slf, State::Rejected(exception.unbind()))
     }
 
     fn settle(slf: &Bound<'_, Self>, settled: State) -> PyResult<()> {
@@ -79,7 +81,7 @@ impl Promise {
         Ok(())
     }
 
-    fn close(&self, settled: State) -> Option<(Callbacks, Option<Box<Withdrawal>>)> {
+    fn close(&self, settled: State) -> Option<(Callbacks, Option<Box<dyn Withdraw>>)> {
         let mut state = self.state.lock();
         if !matches!(&*state, State::Open { .. }) {
             return None;
@@ -90,8 +92,8 @@ impl Promise {
         }
     }
 
-    /// Forgets who waits, because the loop is closed: task and promise would keep each other alive.
-    pub fn forget_waiters(&self) {
+    /// Drops the callbacks, because the loop is closed: task and promise would keep each other alive.
+    pub(super) fn forget_callbacks(&self) {
         let forgotten = match &mut *self.state.lock() {
             State::Open { callbacks, .. } => mem::take(callbacks),
             _ => Callbacks::new(),
@@ -99,12 +101,12 @@ impl Promise {
         drop(forgotten);
     }
 
-    /// The result, if there is one: the awaiting coroutine goes on with it.
+    /// What the awaiting coroutine gets, if the promise is settled.
     fn outcome(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         match &*self.state.lock() {
             State::Open { .. } => None,
-            State::Kept(result) => Some(Ok(result.clone_ref(py))),
-            State::Broken(exception) => Some(Err(PyErr::from_value(exception.bind(py).clone().into_any()))),
+            State::Resolved(result) => Some(Ok(result.clone_ref(py))),
+            State::Rejected(exception) => Some(Err(PyErr::from_value(exception.bind(py).clone().into_any()))),
             State::Cancelled(message) => Some(Err(match message {
                 Some(message) => CancelledError::new_err((message.clone_ref(py),)),
                 None => CancelledError::new_err(()),
@@ -117,7 +119,7 @@ impl Promise {
         if let Some(context) = callback.context {
             arguments.set_item(intern!(slf.py(), "context"), context)?;
         }
-        let event_loop = slf.get().mailbox.get().event_loop().bind(slf.py());
+        let event_loop = slf.get().event_loop.bind(slf.py());
         event_loop.call_method(intern!(slf.py(), "call_soon"), (callback.function, slf), Some(&arguments))?;
         Ok(())
     }
@@ -143,7 +145,7 @@ impl Promise {
         }
     }
 
-    /// Whether it was just handed to a task to wait for; part of asyncio's protocol.
+    /// Whether a coroutine has just yielded it to its task; part of asyncio's protocol.
     #[getter(_asyncio_future_blocking)]
     fn is_yielded(&self) -> bool {
         self.is_yielded.load(Ordering::Relaxed)
@@ -156,7 +158,7 @@ impl Promise {
 
     /// As ``asyncio.Future.get_loop``.
     fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        self.mailbox.get().event_loop().clone_ref(py)
+        self.event_loop.clone_ref(py)
     }
 
     /// As ``asyncio.Future.done``.
@@ -176,7 +178,7 @@ impl Promise {
 
     /// As ``asyncio.Future.exception``.
     fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyBaseException>>> {
-        if let State::Broken(exception) = &*self.state.lock() {
+        if let State::Rejected(exception) = &*self.state.lock() {
             return Ok(Some(exception.clone_ref(py)));
         }
         self.result(py).map(|_| None)
@@ -187,7 +189,7 @@ impl Promise {
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let Some((callbacks, withdrawal)) = slf.get().close(State::Cancelled(msg)) else { return Ok(false) };
         if let Some(withdrawal) = withdrawal {
-            withdrawal.take_back(slf.py())?;
+            withdrawal.withdraw(slf.py())?;
         }
         for callback in callbacks {
             Self::call_soon(slf, callback)?;
@@ -231,8 +233,8 @@ impl Promise {
     fn __repr__(&self) -> &'static str {
         match &*self.state.lock() {
             State::Open { .. } => "<Promise pending>",
-            State::Kept(_) => "<Promise kept>",
-            State::Broken(_) => "<Promise failed>",
+            State::Resolved(_) => "<Promise resolved>",
+            State::Rejected(_) => "<Promise rejected>",
             State::Cancelled(_) => "<Promise cancelled>",
         }
     }

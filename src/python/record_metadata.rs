@@ -4,10 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
 use crate::email::EventId;
-use crate::kafka::librdkafka::event::Acknowledgement;
-
-/// Before this, a broker's time of storage is no time.
-const YEAR_2000_MS: i64 = 946_684_800_000;
+use crate::kafka::librdkafka::Acknowledgement;
+use crate::testing;
 
 /// Where and when an event was stored.
 ///
@@ -15,7 +13,7 @@ const YEAR_2000_MS: i64 = 946_684_800_000;
 /// `timestamp_ms`: milliseconds since the Unix epoch, of creation, or of storage where the topic says so.
 /// `event_id`: the `UUIDv7` (RFC 9562) that the record carries in its `ce_id` header, for consumers to drop duplicates by.
 #[pyclass(frozen, eq, hash, module = "kafka_email")]
-pub struct RecordMetadata {
+pub(super) struct RecordMetadata {
     topic: Py<PyString>,
     #[pyo3(get)]
     partition: i32,
@@ -23,37 +21,20 @@ pub struct RecordMetadata {
     offset: i64,
     #[pyo3(get)]
     timestamp_ms: i64,
-    event_id: EventName,
-}
-
-/// An event id, spelled out only when someone asks.
-pub enum EventName {
-    /// One of ours.
-    Id(EventId),
-    /// One that somebody wrote, in a test for instance.
-    Text(String),
-}
-
-impl EventName {
-    fn text(&self) -> String {
-        match self {
-            Self::Id(id) => id.to_string(),
-            Self::Text(text) => text.clone(),
-        }
-    }
+    #[pyo3(get)]
+    event_id: String,
 }
 
 impl RecordMetadata {
     /// Metadata of an acknowledged event.
-    pub fn acknowledged(topic: Py<PyString>, stored: Acknowledgement, event_id: EventId) -> Self {
+    pub(super) fn acknowledged(topic: Py<PyString>, stored: Acknowledgement, event_id: EventId) -> Self {
         let Acknowledgement { partition, offset, timestamp_ms } = stored;
-        // librdkafka's mock broker stamps records with the second second of 1970; no real broker is that slow a clock.
-        let timestamp_ms = if timestamp_ms < YEAR_2000_MS { created_ms(event_id) } else { timestamp_ms };
-        Self { topic, partition, offset, timestamp_ms, event_id: EventName::Id(event_id) }
+        let timestamp_ms = if testing::is_made_up(timestamp_ms) { created_ms(event_id) } else { timestamp_ms };
+        Self { topic, partition, offset, timestamp_ms, event_id: event_id.to_string() }
     }
 
     fn key(&self) -> (String, i32, i64, i64, String) {
-        (self.topic.to_string(), self.partition, self.offset, self.timestamp_ms, self.event_id.text())
+        (self.topic.to_string(), self.partition, self.offset, self.timestamp_ms, self.event_id.clone())
     }
 }
 
@@ -83,17 +64,12 @@ impl RecordMetadata {
 
     #[new]
     fn new(topic: Py<PyString>, partition: i32, offset: i64, timestamp_ms: i64, event_id: String) -> Self {
-        Self { topic, partition, offset, timestamp_ms, event_id: EventName::Text(event_id) }
+        Self { topic, partition, offset, timestamp_ms, event_id }
     }
 
     #[getter]
     fn topic<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
         self.topic.bind(py)
-    }
-
-    #[getter]
-    fn event_id(&self) -> String {
-        self.event_id.text()
     }
 
     fn __repr__(&self) -> String {

@@ -3,6 +3,7 @@
 //! No disk and no replication; otherwise real clients cannot tell the difference.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,50 +21,53 @@ use rdkafka::types::RDKafkaApiKey;
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Longest wait for the cluster to answer its own consumer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
-type Job = Box<dyn FnOnce(&Cluster) + Send>;
+/// Whether this process ever started an embedded broker.
+static IS_USED: AtomicBool = AtomicBool::new(false);
 
-/// Why an embedded broker did not do as it was told.
+/// Before this, a time of storage is made up.
+const YEAR_2000_MS: i64 = 946_684_800_000;
+
+type Mock = MockCluster<'static, DefaultProducerContext>;
+type Job = Box<dyn FnOnce(&Mock) + Send>;
+
+/// Why an embedded broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// It was stopped.
+pub(crate) enum BrokerError {
     #[error("the embedded broker is stopped")]
     Stopped,
-    /// librdkafka refused.
     #[error("the embedded broker refused: {0}")]
     Refused(#[from] KafkaError),
-    /// There is no such error code.
     #[error("Kafka has no error code {0}")]
     UnknownCode(i32),
     /// It did not hand out its records in time.
-    #[error("the embedded broker did not answer within {} s: is it down?", PATIENCE.as_secs())]
+    #[error("the embedded broker did not answer within {} s: is it down?", TIME_LIMIT.as_secs())]
     Silent,
-    /// The system has no thread left.
     #[error("cannot start the embedded broker: {0}")]
     Thread(#[from] io::Error),
 }
 
 /// A record as it is stored.
 #[derive(Clone, Debug)]
-pub struct StoredRecord {
-    /// Partition of the topic.
-    pub partition: i32,
-    /// Offset in the partition.
-    pub offset: i64,
+pub(crate) struct StoredRecord {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
     /// Milliseconds since the Unix epoch.
-    pub timestamp_ms: i64,
-    /// Key, if it has one.
-    pub key: Option<Vec<u8>>,
-    /// Value, if it has one.
-    pub value: Option<Vec<u8>>,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
     /// Headers in order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Whether an embedded broker made this time up: librdkafka's mock cluster stamps records with the year 1970.
+pub(crate) fn is_made_up(timestamp_ms: i64) -> bool {
+    IS_USED.load(Ordering::Relaxed) && timestamp_ms < YEAR_2000_MS
 }
 
 /// The cluster lives in a thread of its own, because librdkafka's handle of it must not move between threads.
-pub struct EmbeddedBroker {
+pub(crate) struct EmbeddedBroker {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     bootstrap_servers: String,
@@ -75,7 +79,8 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When librdkafka cannot listen, or the system has no thread left.
-    pub fn start(brokers: i32) -> Result<Self, BrokerError> {
+    pub(crate) fn start(brokers: i32) -> Result<Self, BrokerError> {
+        IS_USED.store(true, Ordering::Relaxed);
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, started) = mpsc::channel();
         let thread = thread::Builder::new().name("kafka-email-broker".into()).spawn(move || {
@@ -94,15 +99,13 @@ impl EmbeddedBroker {
     }
 
     /// Comma-separated `host:port` list.
-    pub fn bootstrap_servers(&self) -> &str {
+    pub(crate) fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }
 
-    /// Creates a topic.
-    ///
     /// # Errors
     /// When the topic exists already, or the broker is stopped.
-    pub fn create_topic(&self, topic: String, partitions: i32) -> Result<(), BrokerError> {
+    pub(crate) fn create_topic(&self, topic: String, partitions: i32) -> Result<(), BrokerError> {
         let replicas = self.brokers.min(3);
         self.run(move |cluster| cluster.create_topic(&topic, partitions, replicas))??;
         Ok(())
@@ -112,7 +115,7 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When there is no such partition or broker, or the broker is stopped.
-    pub fn set_leader(&self, topic: String, partition: i32, broker: i32) -> Result<(), BrokerError> {
+    pub(crate) fn set_leader(&self, topic: String, partition: i32, broker: i32) -> Result<(), BrokerError> {
         self.run(move |cluster| cluster.partition_leader(&topic, partition, Some(broker)))??;
         Ok(())
     }
@@ -121,8 +124,8 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When there is no such broker, or the broker is stopped.
-    pub fn set_down(&self, broker: Option<i32>, down: bool) -> Result<(), BrokerError> {
-        let set = move |cluster: &Cluster, id| if down { cluster.broker_down(id) } else { cluster.broker_up(id) };
+    pub(crate) fn set_down(&self, broker: Option<i32>, down: bool) -> Result<(), BrokerError> {
+        let set = move |cluster: &Mock, id| if down { cluster.broker_down(id) } else { cluster.broker_up(id) };
         match broker {
             Some(id) => Ok(self.run(move |cluster| set(cluster, id))??),
             None => self.each_broker(set),
@@ -133,7 +136,7 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When the broker is stopped.
-    pub fn set_round_trip(&self, delay: Duration) -> Result<(), BrokerError> {
+    pub(crate) fn set_round_trip(&self, delay: Duration) -> Result<(), BrokerError> {
         self.each_broker(move |cluster, id| cluster.broker_round_trip_time(id, delay))
     }
 
@@ -141,7 +144,7 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When Kafka has no such code, or the broker is stopped.
-    pub fn fail_next(&self, code: i32, count: usize) -> Result<(), BrokerError> {
+    pub(crate) fn fail_next(&self, code: i32, count: usize) -> Result<(), BrokerError> {
         let error = rd_kafka_resp_err_t::try_from(code).map_err(|_| BrokerError::UnknownCode(code))?;
         self.run(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; count]))
     }
@@ -150,7 +153,7 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When the brokers are down or stopped.
-    pub fn records(&self, topic: &str) -> Result<Vec<StoredRecord>, BrokerError> {
+    pub(crate) fn records(&self, topic: &str) -> Result<Vec<StoredRecord>, BrokerError> {
         if self.jobs.lock().is_none() {
             return Err(BrokerError::Stopped);
         }
@@ -167,7 +170,7 @@ impl EmbeddedBroker {
     }
 
     /// Ends the cluster and waits for its threads.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         drop(self.jobs.lock().take());
         if let Some(thread) = self.thread.lock().take() {
             // A panic there was reported when it happened; here only the end matters.
@@ -177,14 +180,14 @@ impl EmbeddedBroker {
 
     fn each_broker(
         &self,
-        act: impl Fn(&Cluster, i32) -> Result<(), KafkaError> + Send + 'static,
+        act: impl Fn(&Mock, i32) -> Result<(), KafkaError> + Send + 'static,
     ) -> Result<(), BrokerError> {
         let brokers = self.brokers;
         self.run(move |cluster| (1..=brokers).try_for_each(|id| act(cluster, id)))??;
         Ok(())
     }
 
-    fn run<R: Send + 'static>(&self, job: impl FnOnce(&Cluster) -> R + Send + 'static) -> Result<R, BrokerError> {
+    fn run<R: Send + 'static>(&self, job: impl FnOnce(&Mock) -> R + Send + 'static) -> Result<R, BrokerError> {
         let (reply, answer) = mpsc::channel();
         let job: Job = Box::new(move |cluster| drop(reply.send(job(cluster))));
         self.jobs.lock().as_ref().ok_or(BrokerError::Stopped)?.send(job).map_err(|_| BrokerError::Stopped)?;
@@ -194,11 +197,11 @@ impl EmbeddedBroker {
 
 /// First and next offset of each partition that holds records.
 fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, i64, i64)>, BrokerError> {
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let metadata = consumer.fetch_metadata(Some(topic), TIME_LIMIT)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(MetadataPartition::id));
     let mut ends = Vec::new();
     for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+        let (low, high) = consumer.fetch_watermarks(topic, partition, TIME_LIMIT)?;
         if low < high {
             ends.push((partition, low, high));
         }
@@ -214,7 +217,7 @@ fn read(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64, i64)]) -> Resul
     consumer.assign(&assignment)?;
     let wanted: i64 = ends.iter().map(|(_, low, high)| high - low).sum();
     let wanted = usize::try_from(wanted).unwrap_or(0);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     let mut records = Vec::new();
     while records.len() < wanted {
         if Instant::now() > deadline {

@@ -1,3 +1,5 @@
-//! What tests use.
+//! Servers inside the process, for tests and demos.
 
-pub mod embedded_broker;
+mod embedded_broker;
+
+pub(crate) use embedded_broker::{is_made_up, BrokerError, EmbeddedBroker, StoredRecord};

@@ -1,4 +1,4 @@
-"""A publisher of any event to one topic."""
+"""The base of the publishers: it publishes any event to one topic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BasePublisher"]
 
 
 class BasePublisher:
-    """Publishes events to one topic. Making one costs nothing; copies and pickles work.
+    """Publishes events to one topic. Making a publisher costs nothing; copying and pickling one works.
 
     Args:
         topic: Topic name.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka_email._core import Batch, RecordMetadata
-from kafka_email._encoding import Headers, encode_headers, encode_key
+from kafka_email._encoding import EncodedHeaders, Headers, encode_headers, encode_key
 from kafka_email._tracing import is_tracing, sending
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from kafka_email.schemas.email_events import EmailEventPayload
 
 __all__ = ["EmailPublisher"]
+
+# How many events are encoded or queued before other coroutines run.
+_CHUNK = 1000
+
+_SEND_EVENT = KafkaManager.send_event
 
 
 class EmailPublisher(BasePublisher):
@@ -35,7 +40,7 @@ class EmailPublisher(BasePublisher):
     def __init__(self, topic: KafkaTopics | str | None = None) -> None:
         super().__init__(KafkaTopics.EMAIL_EVENTS if topic is None else topic)
         if topic is None:
-            self._topic = None  # what the configuration says when the event is published
+            self._topic = None  # looked up in the configuration when an event is published
 
     async def publish_verification_email(
         self,
@@ -100,18 +105,18 @@ class EmailPublisher(BasePublisher):
     ) -> list[RecordMetadata | KafkaError]:
         """Publish many e-mail jobs at once.
 
-        All of them are validated first. Cancelling the await leaves what is queued to be delivered, and takes back what
-        still waits for space in the local queue.
+        All of them are validated first. When the await is cancelled, the events that are queued are delivered all the
+        same, and those that still wait for space in the local queue are withdrawn.
 
         Args:
-            events: Payloads, or mappings of their fields. The recipient as given is the key.
+            events: Payloads, or mappings of their fields. The recipient, as given, is the key of the record.
             headers: Headers of every record, besides the CloudEvents ones.
 
         Returns:
-            One result for each event, in order: where it is stored, or the error it failed with.
+            One result for each event, in order: where it is stored, or the error that it failed with.
 
         Raises:
-            pydantic.ValidationError: Names the indexes of all events that are not valid; nothing was queued then.
+            pydantic.ValidationError: Names the indexes of all events that are not valid; none was queued.
         """
         everything = list(events)
         with sending(self.topic, len(everything)) as span:
@@ -120,15 +125,16 @@ class EmailPublisher(BasePublisher):
     async def _publish_all(
         self,
         events: list[EmailEventPayload | Mapping[str, Any]],
-        headers: list[tuple[str, bytes]] | None,
+        headers: EncodedHeaders,
     ) -> list[RecordMetadata | KafkaError]:
         batch = await _encode_all(events)
         topic, producer = self.topic, self.manager.native_producer()
         promises = []
         try:
-            for first in range(0, len(batch), _BITE):
-                promises.append(producer.publish_batch(topic, batch, first, _BITE, headers))
-                await _breathe(first + _BITE < len(batch))
+            for first in range(0, len(batch), _CHUNK):
+                promises.append(producer.publish_batch(topic, batch, first, _CHUNK, headers))
+                if first + _CHUNK < len(batch):
+                    await _yield_to_loop()
             return [result for promise in promises for result in await promise]
         except BaseException:
             for promise in promises:
@@ -149,7 +155,7 @@ class EmailPublisher(BasePublisher):
         if not is_traced and is_tracing():
             return self._enqueue_traced(email_type, email, username, link, metadata, headers)
         manager = self.manager
-        if getattr(manager.send_event, "__func__", None) is _send_event:
+        if _is_unpatched(manager):
             producer = manager.native_producer()
             own_headers = None if headers is None else encode_headers(headers)
             topic = self._topic or manager.email_topic
@@ -186,33 +192,33 @@ class EmailPublisher(BasePublisher):
 
         manager, topic = self.manager, self.topic
         payload = email_payload(email_type, email, username, link, metadata)
-        if getattr(manager.send_event, "__func__", None) is not _send_event:
-            # A test replaced the manager, or its send_event: that is where the event has to go.
+        if not _is_unpatched(manager):
             return manager.send_event(topic, payload.model_dump(mode="json"), key=email, headers=headers)
         key, value = encode_key(email), encode_event(payload)
         return manager.native_producer().publish(topic, key, value, email_type, encode_headers(headers))
 
 
-_send_event = KafkaManager.send_event
+def _is_unpatched(manager: KafkaManager) -> bool:
+    """Return whether ``send_event`` is the package's own.
+
+    Tests replace the method, or the whole manager: then the events have to be passed to the replacement.
+    """
+    return getattr(manager.send_event, "__func__", None) is _SEND_EVENT
 
 
-# Events that are encoded or queued before other coroutines get their turn.
-_BITE = 1000
-
-
-async def _breathe(more: bool) -> None:
-    if more:
-        await asyncio.sleep(0)
+async def _yield_to_loop() -> None:
+    await asyncio.sleep(0)
 
 
 async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
     batch = Batch()
     while (begin := len(batch)) < len(events):
-        batch.extend(events, begin + _BITE)
-        if len(batch) < min(begin + _BITE, len(events)):
-            # It stopped before an event that Pydantic has to decide about.
+        batch.extend(events, begin + _CHUNK)
+        if len(batch) < min(begin + _CHUNK, len(events)):
+            # `extend` stopped at an event that is not certainly valid: Pydantic decides.
             _add_validated(batch, events)
-        await _breathe(len(batch) < len(events))
+        if len(batch) < len(events):
+            await _yield_to_loop()
     return batch
 
 

@@ -1,4 +1,4 @@
-"""The e-mail event as a Pydantic model: what consumers read, and the judge of everything that is published."""
+"""The e-mail event as a Pydantic model: it decides what is valid, and describes what consumers read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _refuse_header_injection(text: str) -> str:
 
 
 def _refuse_header_injection_as_given(recipient: Any) -> Any:
-    # Before EmailStr drops a display name: the record's key is the address as given.
+    # Runs before EmailStr, which drops a display name: the key of the record is the address as given.
     return _refuse_header_injection(recipient) if isinstance(recipient, str) else recipient
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from kafka_email import _core
+from kafka_email._core import EmbeddedBroker as NativeBroker
 from kafka_email.manager import kafka_manager
 
 __all__ = ["EmbeddedBroker", "StoredRecord"]
@@ -74,14 +74,14 @@ class StoredRecord:
 class EmbeddedBroker:
     """A Kafka protocol endpoint inside the process: librdkafka's mock cluster. No disk, no replication, no Java.
 
-    A context manager, sync and async; or call :meth:`start` and :meth:`stop`. Real clients can connect to it.
+    Use it as a context manager, sync or async, or call :meth:`start` and :meth:`stop`. Real clients can connect to it.
 
     Args:
         brokers: Number of brokers.
-        round_trip_ms: Milliseconds that each answer is delayed by.
+        round_trip_ms: Milliseconds by which each answer is delayed.
 
     Raises:
-        RuntimeError: From every method, when the broker is not running or cannot do what is asked.
+        RuntimeError: From every method, when the broker is not running or refuses what is asked.
     """
 
     def __init__(self, brokers: int = 1, *, round_trip_ms: int = 0) -> None:
@@ -89,17 +89,17 @@ class EmbeddedBroker:
             raise ValueError("an embedded broker has at least one broker")
         self._brokers = brokers
         self._round_trip_ms = round_trip_ms
-        self._cluster: _core.EmbeddedBroker | None = None
+        self._cluster: NativeBroker | None = None
 
     def start(self) -> EmbeddedBroker:
         """Listen on a free port of the loopback interface."""
         if self._cluster is None:
-            self._cluster = _core.EmbeddedBroker(self._brokers)
+            self._cluster = NativeBroker(self._brokers)
             self.round_trip_ms = self._round_trip_ms
         return self
 
     def stop(self) -> None:
-        """Stop listening and forget all records. Does nothing when stopped already."""
+        """Stop listening and drop all records. Does nothing when the broker is stopped already."""
         cluster, self._cluster = self._cluster, None
         if cluster is not None:
             cluster.stop()
@@ -118,12 +118,12 @@ class EmbeddedBroker:
 
     @property
     def bootstrap_servers(self) -> str:
-        """``host:port`` of each broker, separated by commas, as every Kafka client takes it."""
+        """``host:port`` of each broker, separated by commas, as every Kafka client accepts it."""
         return self._running.bootstrap_servers
 
     @property
     def round_trip_ms(self) -> int:
-        """Milliseconds that each answer is delayed by; can be assigned."""
+        """Milliseconds by which each answer is delayed; can be assigned."""
         return self._round_trip_ms
 
     @round_trip_ms.setter
@@ -133,20 +133,32 @@ class EmbeddedBroker:
             self._cluster.set_round_trip(timedelta(milliseconds=delay))
 
     def create_topic(self, topic: str, partitions: int = 4) -> None:
-        """Create a topic. Without it, the first publish creates it with 4 partitions."""
+        """Create a topic. A topic that does not exist is created by the first publish, with 4 partitions."""
         self._running.create_topic(str(topic), partitions)
 
     def records(self, topic: str | None = None) -> list[StoredRecord]:
-        """Return what a topic holds, ordered by partition and offset. Blocks for some milliseconds.
+        """Return the records of a topic, ordered by partition and offset. Blocks for some milliseconds.
 
         Args:
             topic: Topic name; that of the e-mail events when None.
         """
         name = kafka_manager.email_topic if topic is None else str(topic)
-        return [decoded(name, *row) for row in self._running.records(name)]
+        return [
+            StoredRecord(
+                topic=name,
+                partition=record.partition,
+                offset=record.offset,
+                timestamp_ms=record.timestamp_ms,
+                key=decode_key(record.key),
+                value=decode_value(record.value or b""),
+                raw_value=record.value or b"",
+                headers=decode_headers(record.headers),
+            )
+            for record in self._running.records(name)
+        ]
 
     def wait_for(self, n: int, topic: str | None = None, timeout: float = 10.0) -> list[StoredRecord]:
-        """Wait until a topic holds at least ``n`` records, and return all it holds.
+        """Wait until a topic holds at least ``n`` records, and return all of its records.
 
         Blocks; in a coroutine: ``await asyncio.to_thread(broker.wait_for, n)``.
 
@@ -156,7 +168,7 @@ class EmbeddedBroker:
             timeout: Seconds.
 
         Raises:
-            TimeoutError: There were fewer within ``timeout``.
+            TimeoutError: After ``timeout`` seconds there are fewer.
         """
         deadline = time.monotonic() + timeout
         while len(records := self.records(topic)) < n:
@@ -185,14 +197,15 @@ class EmbeddedBroker:
         self._running.set_down(broker, True)
 
     def broker_up(self, broker: int | None = None) -> None:
-        """Accept connections again; the records are still there. Argument as for :meth:`broker_down`."""
+        """Accept connections again; the records are still there. The argument is as for :meth:`broker_down`."""
         self._running.set_down(broker, False)
 
     def fail_next(self, code: str | int, n: int = 1) -> None:
         """Answer the next ``n`` Produce requests with an error.
 
-        Unlike a real broker this one does not check sequence numbers: a request behind the failed one is stored, and
-        may be taken for both. Where a test counts records, use ``KafkaConfig(max_in_flight_requests=1)``.
+        Unlike a real broker, this one does not check sequence numbers: it stores a request that follows the failed one,
+        and librdkafka may take that for an acknowledgement of both. In a test that counts records, use
+        ``KafkaConfig(max_in_flight_requests=1)``.
 
         Args:
             code: Kafka's name or number of the error (https://kafka.apache.org/protocol#protocol_error_codes).
@@ -206,30 +219,25 @@ class EmbeddedBroker:
         self._running.fail_next(_ERROR_CODES[code] if isinstance(code, str) else code, n)
 
     @property
-    def _running(self) -> _core.EmbeddedBroker:
+    def _running(self) -> NativeBroker:
         if self._cluster is None:
             raise RuntimeError("the embedded broker is not running: use it in a `with` block, or call start()")
         return self._cluster
 
 
-def decoded(
-    topic: str,
-    partition: int,
-    offset: int,
-    timestamp_ms: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: list[tuple[str, bytes]],
-) -> StoredRecord:
-    """Make text of what is text, and objects of what is JSON."""
-    raw_value = value or b""
-    texts = {name: header.decode(errors="replace") for name, header in headers}
-    text = None if key is None else key.decode(errors="replace")
-    return StoredRecord(topic, partition, offset, timestamp_ms, text, _decode(raw_value), raw_value, texts)
+def decode_key(key: bytes | None) -> str | None:
+    """Decode a key as text."""
+    return None if key is None else key.decode(errors="replace")
 
 
-def _decode(value: bytes) -> Any:
+def decode_value(value: bytes) -> Any:
+    """Decode a value from JSON; other values are returned as they are."""
     try:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def decode_headers(headers: list[tuple[str, bytes]]) -> dict[str, str]:
+    """Decode the values of headers as text."""
+    return {name: value.decode(errors="replace") for name, value in headers}

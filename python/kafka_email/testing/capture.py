@@ -1,4 +1,4 @@
-"""Events recorded in place of being sent."""
+"""Events that are recorded instead of being sent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from kafka_email import _core
+from kafka_email._core import Gauges, Health, RecordMetadata, StopCounts
 from kafka_email.manager import kafka_manager
-from kafka_email.testing.broker import decoded
+from kafka_email.testing.broker import decode_headers, decode_key, decode_value
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from kafka_email._core import Batch, Token
+    from kafka_email._encoding import EncodedHeaders
+    from kafka_email.exceptions import KafkaError
 
 __all__ = ["CapturedEvent", "CapturedEvents", "capture_events"]
 
@@ -38,10 +44,9 @@ class CapturedEvent:
 
 
 class CapturedEvents:
-    """What was published while events are captured; stands in for the native producer."""
+    """The events that were published in a ``capture_events()`` block, where this stands in for the native producer."""
 
     is_connected = True
-    is_inherited = False
     outstanding = 0
 
     def __init__(self) -> None:
@@ -50,7 +55,7 @@ class CapturedEvents:
         self._error: BaseException | None = None
 
     def clear(self) -> None:
-        """Forget the events, and what to fail with."""
+        """Drop the events, and the error of ``fail_with``."""
         self.events.clear()
         self._error = None
 
@@ -59,53 +64,79 @@ class CapturedEvents:
         self._error = error
 
     def publish_email(self, *_: object) -> None:
-        """Leave every event to Pydantic."""
+        """Publish nothing: Pydantic decides whether an event is valid, and ``publish`` gets the result."""
 
     def publish(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes,
-        event_type: str,
-        headers: list[tuple[str, bytes]] | None,
-    ) -> asyncio.Future[_core.RecordMetadata]:
-        """Record an event instead of sending it."""
-        future: asyncio.Future[_core.RecordMetadata] = asyncio.get_running_loop().create_future()
-        if self._error is not None:
+        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders
+    ) -> asyncio.Future[RecordMetadata]:
+        """Record an event."""
+        future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        if self._error is None:
+            future.set_result(self._record(topic, key, value, event_type, headers))
+        else:
             future.set_exception(self._error)
-            return future
-        stored = decoded(topic, 0, len(self.events), 0, key or None, value, headers or [])
-        self.events.append(CapturedEvent(topic, stored.key, stored.value, value, event_type, stored.headers))
-        future.set_result(_core.RecordMetadata(topic, 0, stored.offset, 0, f"captured-{stored.offset}"))
         return future
 
     def publish_batch(
-        self,
-        topic: str,
-        batch: _core.Batch,
-        first: int,
-        count: int,
-        headers: list[tuple[str, bytes]] | None,
-    ) -> asyncio.Future[list[_core.RecordMetadata | BaseException]]:
-        """Record some events of a batch instead of sending them."""
+        self, topic: str, batch: Batch, first: int, count: int, headers: EncodedHeaders
+    ) -> asyncio.Future[list[RecordMetadata | KafkaError]]:
+        """Record some events of a batch."""
+        future: asyncio.Future[list[RecordMetadata | KafkaError]] = asyncio.get_running_loop().create_future()
         events = [batch[index] for index in range(first, min(first + count, len(batch)))]
-        published = (self.publish(topic, *event, headers) for event in events)
-        return asyncio.gather(*published, return_exceptions=True)
+        if self._error is None:
+            future.set_result([self._record(topic, *event, headers) for event in events])
+        else:
+            # `publish_many` promises a `KafkaError`, but a test may let it fail with any error.
+            future.set_result([cast("KafkaError", self._error)] * len(events))
+        return future
 
-    async def health(self, _: timedelta) -> tuple[bool, int, float, int, int, None]:
+    def _record(
+        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders
+    ) -> RecordMetadata:
+        offset = len(self.events)
+        event = CapturedEvent(
+            topic=topic,
+            key=decode_key(key or None),
+            value=decode_value(value),
+            raw_value=value,
+            event_type=event_type,
+            headers=decode_headers(headers or []),
+        )
+        self.events.append(event)
+        return RecordMetadata(topic, partition=0, offset=offset, timestamp_ms=0, event_id=f"captured-{offset}")
+
+    async def started(self) -> None:
+        """Return at once: there is nothing to connect to."""
+
+    async def health(self, _: timedelta) -> Health:
         """Report perfect health."""
-        return (True, 1, 0.0, 0, 0, None)
+        return Health(healthy=True, brokers=1, latency_ms=0.0, queued=0, in_flight=0, last_error=None)
 
-    async def stop(self, _: timedelta) -> tuple[int, int, float]:
-        """Have nothing to flush."""
-        return (0, 0, 0.0)
+    async def stop(self, _: timedelta) -> StopCounts:
+        """Return at once: there is nothing to flush."""
+        return StopCounts(delivered=0, failed=0, elapsed_s=0.0)
+
+    def stop_and_wait(self, _: timedelta, __: timedelta) -> StopCounts:
+        """Return at once: there is nothing to flush."""
+        return StopCounts(delivered=0, failed=0, elapsed_s=0.0)
+
+    def abandon(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+    def gauges(self) -> Gauges:
+        """Report that nothing is in flight."""
+        return Gauges(waiting=0, in_flight=0, bytes=0, round_trips={})
+
+    def set_token(self, _: Token) -> None:
+        """Do nothing: no broker asks for a token."""
 
 
 @contextmanager
 def capture_events() -> Iterator[CapturedEvents]:
     """Validate and record what is published, and send nothing; no ``start()`` is needed.
 
-    A ``start()`` inside does nothing, and neither does the end of the block to a producer that was running before.
+    In the block, ``start()`` and ``stop()`` leave a producer alone that was running before. After the block it is used
+    again.
     """
     with kafka_manager.replaced_by(CapturedEvents()) as captured:
         yield captured

@@ -1,7 +1,7 @@
-"""Fixtures for the tests of applications; pytest finds them by the package's entry point.
+"""Fixtures for the tests of applications; pytest finds them through the package's entry point.
 
-They are plain synchronous fixtures, so they serve tests of pytest-asyncio, of anyio, and without either. Processes of
-pytest-xdist have a broker each, on a free port.
+They are plain synchronous fixtures, so they work with pytest-asyncio, with anyio, and without either. Each process of
+pytest-xdist has a broker of its own, on a free port.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _no_broker = pytest.StashKey[bool]()
 
 @pytest.fixture
 def kafka_broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
-    """Run an embedded broker for one test, and lead the configuration to it.
+    """Run an embedded broker for one test, and configure the package to use it.
 
-    Meanwhile ``kafka_config`` and the environment variable ``KAFKA_BOOTSTRAP_SERVERS`` name it, so that the
-    application's own ``kafka_manager.start()`` connects to it. A manager that is still started at the end is stopped.
+    During the test ``kafka_config`` and the environment variable ``KAFKA_BOOTSTRAP_SERVERS`` name this broker, so that
+    the application's own ``kafka_manager.start()`` connects to it. If the manager is still started at the end, it is
+    stopped.
     """
     with _broker_in_use(request.config) as broker:
         yield broker
@@ -46,7 +47,7 @@ def captured_emails() -> Iterator[CapturedEvents]:
 
 @pytest.fixture(scope="session")
 def session_captured_emails() -> Iterator[CapturedEvents]:
-    """Record what all tests of the session publish; ``clear()`` forgets it."""
+    """Record what all tests of the session publish; ``clear()`` drops it."""
     with capture_events() as captured:
         yield captured
 
@@ -75,6 +76,6 @@ def _started(config: pytest.Config) -> EmbeddedBroker:
 
 
 def _stop_manager() -> None:
-    # In a thread, because here the test's own event loop may be the current one.
+    # In a thread: the event loop of the test may be the current one of this thread.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, kafka_manager.stop(0.1)).result()

@@ -1,6 +1,21 @@
-//! All raw librdkafka calls.
+//! librdkafka itself: every raw call, and so every `unsafe` block of the crate.
+//!
+//! A [`Client`] takes [`Record`]s and gives [`Event`]s back when it is polled: delivery reports, errors, log lines. It
+//! knows nothing of what lies above. What the caller wants to find again in a delivery report travels with the record
+//! as a plain `usize`, the message's opaque pointer, which is never followed.
 
-pub mod client;
-pub mod event;
-pub mod record;
-pub mod token;
+#![allow(unsafe_code)]
+
+mod client;
+mod event;
+mod record;
+mod token;
+
+/// librdkafka's error codes: Kafka's own, and librdkafka's below zero.
+pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
+
+pub use client::Client;
+pub use event::Event;
+pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};
+pub use record::{Header, Record};
+pub(crate) use token::{LatestToken, Token};

@@ -1,40 +1,37 @@
-//! The OAUTHBEARER token that the application supplied last.
+//! OAUTHBEARER tokens.
 //!
-//! The application renews it ahead of time on its own event loop; librdkafka's request for a fresh one is answered from
-//! here, so no native thread waits for Python.
+//! The application renews its token ahead of time on an event loop. librdkafka's request for a fresh one is answered
+//! from here, so no native thread waits for Python.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-/// A bearer token (RFC 6750, RFC 7628). No `Debug`: it is a secret.
-pub struct Token {
-    /// The token itself.
-    pub value: String,
-    /// Name of the principal it stands for.
-    pub principal: String,
+/// A bearer token (RFC 6750, RFC 7628). It is a secret, so it has no `Debug`.
+pub(crate) struct Token {
+    pub(crate) value: String,
+    /// Name of the principal that the token stands for.
+    pub(crate) principal: String,
     /// End of its life, in milliseconds since the Unix epoch.
-    pub expires_at_ms: i64,
+    pub(crate) expires_at_ms: i64,
 }
 
-/// Holds the newest token.
-pub struct TokenCell(Mutex<Option<Token>>);
+/// The token that the application supplied last.
+pub(crate) struct LatestToken(Mutex<Option<Token>>);
 
-impl TokenCell {
-    /// A cell with the first token, if there is one.
-    pub fn new(token: Option<Token>) -> Self {
+impl LatestToken {
+    pub(crate) fn new(token: Option<Token>) -> Self {
         Self(Mutex::new(token))
     }
 
-    /// Replaces the token.
-    pub fn set(&self, token: Token) {
+    pub(crate) fn replace(&self, token: Token) {
         *self.0.lock() = Some(token);
     }
 
-    /// Shows the token, or why there is none.
-    pub fn show<R>(&self, look: impl FnOnce(Result<&Token, &str>) -> R) -> R {
+    /// Lends the token to `use_token`, or the reason why there is no valid one.
+    pub(crate) fn with<R>(&self, use_token: impl FnOnce(Result<&Token, &str>) -> R) -> R {
         let token = self.0.lock();
-        look(match &*token {
+        use_token(match &*token {
             Some(token) if token.expires_at_ms > now_ms() => Ok(token),
             Some(_) => Err("the OAUTHBEARER token expired and the application supplied no newer one"),
             None => Err("the application supplied no OAUTHBEARER token"),

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus. Needs the extra ``prometheus``."""
+"""The collector that Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kafka_email._snapshot import Histogram, Snapshot, total
-from kafka_email._workers import Workers
+from kafka_email.metrics.snapshot import Histogram, Snapshot, total
+from kafka_email.metrics.workers import Workers
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -38,13 +38,13 @@ _MICROSECONDS = 1e-6
 
 
 class KafkaEmailCollector(Collector):
-    """Reads the native counters when it is scraped; a publish pays nothing for it.
+    """Reads the native counters when it is scraped, so it costs nothing in a publish.
 
-    Where ``PROMETHEUS_MULTIPROC_DIR`` is set, it tells the sum of all workers of the server: each writes its numbers
-    there every 2 seconds.
+    If the environment variable ``PROMETHEUS_MULTIPROC_DIR`` is set, the collector returns the sum of all workers of the
+    server: each worker writes its numbers to that directory every 2 seconds.
 
     Args:
-        registry: Where to register it; ``registry.register(collector)`` does the same.
+        registry: The registry to add the collector to; ``registry.register(collector)`` does the same.
 
     Raises:
         ValueError: The registry has a collector of this kind already.
@@ -61,11 +61,11 @@ class KafkaEmailCollector(Collector):
                 raise ValueError(message) from duplicated
 
     def describe(self) -> Iterable[Metric]:
-        """Tell the names, so that a registry refuses a second collector."""
+        """Return the names of the metrics, so that a registry refuses a second collector."""
         return _families(Snapshot())
 
     def collect(self) -> Iterable[Metric]:
-        """Take all numbers. Called by the registry, from any thread."""
+        """Return all metrics. The registry calls it, from any thread."""
         own = [(Snapshot.take(), True)]
         return _families(total(own if self._workers is None else self._workers.snapshots()))
 

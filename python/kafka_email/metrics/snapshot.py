@@ -1,14 +1,18 @@
-"""The numbers of one process or of several, at one moment."""
+"""The metrics of one process, or of several, at one moment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kafka_email import _core
+from kafka_email._core import metrics
+from kafka_email.exceptions import KafkaError
 from kafka_email.manager import kafka_manager
+
+if TYPE_CHECKING:
+    from kafka_email import _core
 
 COUNTERS = ("invalid", "resent", "connects", "disconnects", "rebuilds")
 GAUGES = ("waiting", "in_flight", "bytes")
@@ -16,14 +20,19 @@ GAUGES = ("waiting", "in_flight", "bytes")
 
 @dataclass
 class Histogram:
-    """Values counted in buckets: ``bounds`` are the largest values of all but the last, which has no limit."""
+    """Values counted in buckets: ``bounds`` are the upper bounds of all buckets but the last, which has none."""
 
     bounds: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     sum: int = 0
 
+    @classmethod
+    def copy(cls, native: _core.Histogram) -> Histogram:
+        """Copy a histogram of the native half."""
+        return cls(bounds=native.bounds, counts=native.counts, sum=native.sum)
+
     def add(self, other: Histogram) -> None:
-        """Count the other's values as well."""
+        """Add the counts of another histogram."""
         self.bounds = self.bounds or other.bounds
         self.counts = [a + b for a, b in zip_longest(self.counts, other.counts, fillvalue=0)]
         self.sum += other.sum
@@ -31,7 +40,7 @@ class Histogram:
 
 @dataclass
 class Snapshot:
-    """Counters since the start of the process, and gauges of now; latencies in microseconds."""
+    """Counters since the start of the process, and the gauges of this moment; latencies are in microseconds."""
 
     latency: Histogram = field(default_factory=Histogram)
     batches: Histogram = field(default_factory=Histogram)
@@ -43,37 +52,45 @@ class Snapshot:
 
     @classmethod
     def take(cls) -> Snapshot:
-        """Take the one of this process."""
-        native = _core.metrics()
+        """Take the snapshot of this process."""
+        native = metrics()
         snapshot = cls(
-            latency=Histogram(*native["latency"]),
-            batches=Histogram(*native["batches"]),
-            failed=native["failed"],
-            counters={name: native[name] for name in COUNTERS},
+            latency=Histogram.copy(native.latency),
+            batches=Histogram.copy(native.batches),
+            failed=native.failed,
+            counters={
+                "invalid": native.invalid,
+                "resent": native.resent,
+                "connects": native.connects,
+                "disconnects": native.disconnects,
+                "rebuilds": native.rebuilds,
+            },
             is_connected=kafka_manager.is_connected,
         )
-        producer = kafka_manager._producer
-        if isinstance(producer, _core.Producer) and not producer.is_inherited:
-            *gauges, round_trips = producer.gauges()
-            snapshot.gauges = dict(zip(GAUGES, gauges, strict=True))
-            snapshot.round_trips = {str(broker): seconds for broker, seconds in round_trips}
+        try:
+            gauges = kafka_manager.native_producer().gauges()
+        except KafkaError:  # not started, stopped, or started by a parent process only
+            return snapshot
+        snapshot.gauges = {"waiting": gauges.waiting, "in_flight": gauges.in_flight, "bytes": gauges.bytes}
+        # JSON has text keys only, and snapshots of other processes come as JSON.
+        snapshot.round_trips = {str(broker): seconds for broker, seconds in gauges.round_trips.items()}
         return snapshot
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Snapshot:
-        """Make one of what ``dataclasses.asdict`` made of it."""
+        """Build a snapshot from what ``dataclasses.asdict`` made of it."""
         histograms = {name: Histogram(**fields[name]) for name in ("latency", "batches")}
         return cls(**{**fields, **histograms})
 
     def add_counters(self, other: Snapshot) -> None:
-        """Count what the other counted as well."""
+        """Add the counters of another snapshot."""
         self.latency.add(other.latency)
         self.batches.add(other.batches)
         self.failed = {name: self.failed.get(name, 0) + count for name, count in other.failed.items()}
         self.counters = {name: count + other.counters[name] for name, count in self.counters.items()}
 
     def add_gauges(self, other: Snapshot) -> None:
-        """Take the sum of both, connected if both are, and the longer round trip."""
+        """Add the gauges of another snapshot: connected if both are, and the longer round trip to each broker."""
         self.gauges = {name: value + other.gauges[name] for name, value in self.gauges.items()}
         self.is_connected = self.is_connected and other.is_connected
         for broker, seconds in other.round_trips.items():
@@ -81,7 +98,11 @@ class Snapshot:
 
 
 def total(snapshots: Iterable[tuple[Snapshot, bool]]) -> Snapshot:
-    """Add up processes, each with whether it lives: of one that ended, what it counted remains."""
+    """Add up the snapshots of several processes.
+
+    Args:
+        snapshots: Each with whether its process still runs. Of a process that has ended, only the counters are added.
+    """
     whole = Snapshot(is_connected=True)
     for snapshot, is_alive in snapshots:
         whole.add_counters(snapshot)

@@ -1,6 +1,7 @@
-"""What a single value of `KafkaConfig` may be: the types of its fields.
+"""The types of the fields of a configuration: what a single value may be.
 
-Every check raises a ValueError without the value in it (paths apart): any text may turn out to be a misplaced secret.
+Every check raises a ``ValueError`` without the value in it, except for paths: any text may be a secret in the wrong
+field.
 """
 
 import ipaddress
@@ -20,7 +21,7 @@ _HOST = re.compile(r"[a-zA-Z0-9._-]+")
 
 
 def is_sendable(text: str) -> bool:
-    """Tell whether the text can cross to C: UTF-8 without NUL."""
+    """Return whether the text can be passed to C: UTF-8 can hold it, and it contains no NUL."""
     return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -37,11 +38,11 @@ def _sendable_secret(secret: SecretStr) -> SecretStr:
 
 
 def _split_servers(servers: object) -> object:
-    if isinstance(servers, list):  # an item may be the comma-separated string that other clients take
+    if isinstance(servers, list):  # an item may be a comma-separated string, which other clients accept
         return [part for server in servers for part in (server.split(",") if isinstance(server, str) else [server])]
     if not isinstance(servers, str):
         return servers
-    if servers.lstrip().startswith("["):  # a JSON list, or an IPv6 address first
+    if servers.lstrip().startswith("["):  # a JSON list, or a list whose first item is an IPv6 address
         with suppress(ValueError):
             return json.loads(servers)
     return servers.split(",")
@@ -74,7 +75,7 @@ def _none_is_word(compression: object) -> object:
 
 
 def _blank_is_none(value: object) -> object:
-    # An environment variable that is set but empty means: not given.
+    # An environment variable that is set to nothing means that the value is not given.
     return None if value == "" else value
 
 
@@ -114,13 +115,13 @@ Compression: TypeAlias = Annotated[Literal["none", "gzip", "snappy", "lz4", "zst
 Mechanism: TypeAlias = Annotated[
     Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None,
     BeforeValidator(_mechanism),
-    BeforeValidator(_blank_is_none),  # the last one is asked first
+    BeforeValidator(_blank_is_none),  # Pydantic calls the last one first
 ]
 OptionalLine: TypeAlias = Annotated[Line | None, BeforeValidator(_blank_is_none)]
 OptionalSecret: TypeAlias = Annotated[
     Annotated[SecretStr, AfterValidator(_sendable_secret)] | None, BeforeValidator(_blank_is_none)
 ]
-# librdkafka takes a folder of certificates here as well.
+# librdkafka accepts a folder of certificates here as well.
 OptionalPath: TypeAlias = Annotated[
     Annotated[str, BeforeValidator(_path_text), AfterValidator(_readable)] | None, BeforeValidator(_blank_is_none)
 ]

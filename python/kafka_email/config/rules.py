@@ -1,19 +1,18 @@
-"""Which values of `KafkaConfig` contradict each other, although each alone is fine."""
+"""Which values of ``KafkaConfig`` contradict each other, although each is valid by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kafka_email.config import KafkaConfig
+    from kafka_email.config.errors import Problem
+    from kafka_email.config.kafka import KafkaConfig
 
-Problem: TypeAlias = tuple[str, str]  # field, what is wrong and what to do
-
-# Setting one of them asks for librdkafka's plain lingering.
+# Setting one of these asks for librdkafka's plain lingering.
 LINGER_FIELDS = ("linger_ms", "batch_size")
 
-_MAX_IDEMPOTENT_IN_FLIGHT = 5  # librdkafka, enable.idempotence
+_MAX_IDEMPOTENT_IN_FLIGHT = 5  # librdkafka's limit with enable.idempotence
 _PASSWORD_FIELDS = ("sasl_username", "sasl_password")
 _OAUTH_FIELDS = ("sasl_oauth_token_provider",)
 _SASL_FIELDS = ("sasl_mechanism", *_PASSWORD_FIELDS, *_OAUTH_FIELDS)
@@ -35,7 +34,7 @@ def delivery_problems(config: KafkaConfig) -> Iterator[Problem]:
 
 
 def security_problems(config: KafkaConfig) -> Iterator[Problem]:
-    """Find contradictions in how brokers and this client trust each other."""
+    """Find contradictions in how the brokers and this client authenticate each other."""
     yield from _sasl_problems(config)
     if not config.security_protocol.endswith("SSL"):
         for name in _given(config, _SSL_FIELDS):

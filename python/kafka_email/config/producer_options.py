@@ -1,4 +1,4 @@
-"""The way out: librdkafka properties that `KafkaConfig` has no field for, with secrets among them unprintable."""
+"""Properties of librdkafka that ``KafkaConfig`` has no field for. The secrets among them cannot be printed."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from kafka_email._config_values import is_sendable
+from kafka_email.config.values import is_sendable
 
 OptionValue: TypeAlias = str | int | float | bool | SecretStr
 
-# Rather a harmless value too many hidden (a key's path) than a secret too few.
+# Better to hide a harmless value (the path of a key) than to show a secret.
 _SECRET_NAME = re.compile(
     r"password|passphrase|passwd|secret|token|credential|jaas|jwt|assertion|oauthbearer\.config|pem"
     r"|(?:^|[._-])key(?:$|[._-])",
@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(
 
 
 class ProducerOptions(dict[str, OptionValue]):
-    """Property name to text; a value whose name sounds like a secret is a `SecretStr`, however it came in."""
+    """Property names and their values as text; a value whose name sounds like a secret becomes a ``SecretStr``."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -48,16 +48,24 @@ class ProducerOptions(dict[str, OptionValue]):
         """Return the plain texts, for librdkafka only."""
         return {name: _revealed(value) for name, value in self.items()}
 
+    def secrets(self) -> list[SecretStr]:
+        """Return the values that are secrets."""
+        return [value for value in self.values() if isinstance(value, SecretStr)]
+
 
 def skips_verification(options: Mapping[str, OptionValue]) -> bool:
-    """Tell whether properties let a broker's certificate, or the name in it, go unchecked."""
+    """Return whether a property switches off the check of the brokers' certificates, or of the names in them."""
     plain = ProducerOptions(options).revealed()
     is_unchecked = plain.get("enable.ssl.certificate.verification", "true") != "true"
     return is_unchecked or plain.get("ssl.endpoint.identification.algorithm", "https") == "none"
 
 
 def parse_producer_options(options: object) -> ProducerOptions:
-    """Take a mapping or, from the environment, a JSON object; else raise a ValueError that shows no value."""
+    """Accept a mapping or, from the environment, a JSON object.
+
+    Raises:
+        ValueError: It is neither. The message shows no value.
+    """
     if isinstance(options, str):
         try:
             options = json.loads(options)

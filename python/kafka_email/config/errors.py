@@ -1,16 +1,20 @@
-"""Validation errors of `KafkaConfig`: what Pydantic says, without the values it was said about."""
+"""Validation errors of a configuration: Pydantic's messages, without the values that they are about."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Problem: TypeAlias = tuple[str, str]
+"""The name of a field; what is wrong with its value and how to correct it."""
 
 _MASK = "**********"
 
 
 def masked(error: ValidationError, known: Iterable[str]) -> ValidationError:
-    """Rebuild `error` so that no value is left in it; `known` names may be suggested for an unknown argument."""
+    """Rebuild ``error`` so that no value is left in it; ``known`` names may be suggested for an unknown argument."""
     details = []
     for line in error.errors(include_url=False, include_context=False, include_input=False):
         hint = _hint(str(line["loc"][0]), known) if line["type"] == "extra_forbidden" else ""
@@ -19,13 +23,13 @@ def masked(error: ValidationError, known: Iterable[str]) -> ValidationError:
 
 
 def unknown_argument(title: str, name: str, known: Iterable[str]) -> ValidationError:
-    """Build the error for a name that is no field."""
+    """Build the error for a name that is not a field."""
     detail = _detail("extra_forbidden", "Extra inputs are not permitted" + _hint(name, known), (name,))
     return ValidationError.from_exception_data(title, [detail], hide_input=True)
 
 
-def impossible_combination(title: str, problems: Iterable[tuple[str, str]]) -> ValidationError:
-    """Build one error of all `(field, text)` problems."""
+def impossible_combination(title: str, problems: Iterable[Problem]) -> ValidationError:
+    """Build one error of all problems."""
     details = [_detail("impossible_combination", text, (field,)) for field, text in problems]
     return ValidationError.from_exception_data(title, details, hide_input=True)
 

@@ -1,0 +1,82 @@
+"""What the package writes to the application's log: through the standard library, and always on an event loop.
+
+Messages are formatted before they reach ``logging`` and have no arguments: applications install filters that rewrite
+``record.msg`` when it holds words such as *password* or *token*, and an argument left over would break the record. The
+type of an event may contain such a word, so it is passed in ``extra=``. No address, user name, link or payload is ever
+logged.
+
+The native half calls ``log_native``, ``logs_deliveries``, ``delivered`` and ``failed`` with positional arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from kafka_email.exceptions import KafkaConnectionError, KafkaError, KafkaTimeoutError, QueueFullError
+
+events = logging.getLogger("kafka_email.events")
+life_cycle = logging.getLogger("kafka_email.manager")
+librdkafka = logging.getLogger("kafka_email.librdkafka")
+
+_REPEAT_S = 30.0
+
+
+def log(level: int, event: str, message: str, **extra: Any) -> None:
+    """Log a line about the life cycle of the producer; ``event`` is the stable name of what happened."""
+    if life_cycle.isEnabledFor(level):
+        life_cycle.log(level, message, extra={"event": event, **extra})
+
+
+def log_native(level: int, event: str, message: str) -> None:
+    """Log a line of the native half; ``level`` is the number that ``logging`` uses."""
+    logger = librdkafka if event == "librdkafka" else life_cycle
+    if logger.isEnabledFor(level):
+        logger.log(level, message, extra={"event": event})
+
+
+def logs_deliveries() -> bool:
+    """Return whether the application wants a line for each event."""
+    return events.isEnabledFor(logging.DEBUG)
+
+
+def delivered(event_id: str, topic: str, partition: int, offset: int, event_type: str) -> None:
+    """Log that an event is stored."""
+    message = f"delivered event {event_id} to {topic}[{partition}] at offset {offset}"
+    events.debug(message, extra={"event": "delivered", "event_id": event_id, "event_type": event_type})
+
+
+def failed(event_id: str, topic: str, event_type: str, error: KafkaError) -> None:
+    """Log that an event failed. During an outage many events fail: it gets one line, and then one every 30 s."""
+    if isinstance(error, (KafkaConnectionError, KafkaTimeoutError, QueueFullError)):
+        _outage.failed(event_id, topic, event_type, error)
+    else:
+        _log_failure(f"event {event_id} for {topic} failed: {error}", event_id, event_type, error)
+
+
+def _log_failure(message: str, event_id: str, event_type: str, error: KafkaError) -> None:
+    if events.isEnabledFor(logging.ERROR):
+        extra = {"event": "failed", "event_id": event_id, "event_type": event_type, "code": error.code}
+        events.error(message, extra=extra)
+
+
+@dataclass
+class _Outage:
+    """Counts the events that failed because the cluster does not answer, and logs one of many."""
+
+    logged_at: float = float("-inf")
+    unlogged: int = 0
+
+    def failed(self, event_id: str, topic: str, event_type: str, error: KafkaError) -> None:
+        now = time.monotonic()
+        if now - self.logged_at < _REPEAT_S:
+            self.unlogged += 1
+            return
+        more = f" ({self.unlogged} more failed since the last such line)" if self.unlogged else ""
+        self.logged_at, self.unlogged = now, 0
+        _log_failure(f"event {event_id} for {topic} failed: {error}{more}", event_id, event_type, error)
+
+
+_outage = _Outage()

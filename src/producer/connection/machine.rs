@@ -1,0 +1,398 @@
+//! The state machine: which input leads where, and what has to be done.
+
+use std::time::{Duration, Instant};
+
+use super::progress::Progress;
+use super::rebuild_log::RebuildLog;
+use super::state::{Action, Input, StartPlan, State, View};
+use crate::handover::Ticket;
+use crate::kafka::failure::Failure;
+use crate::kafka::health::ClusterHealth;
+use crate::kafka::log_line::LogEvent;
+use crate::kafka::outage::Outage;
+
+/// The longest that one probe blocks. A blocking call cannot be cancelled, so it is also the longest delay of a stop.
+pub(in crate::producer) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Probes of one connection attempt when no broker refuses and none answers.
+pub(super) const PROBES_OF_ATTEMPT: u32 = 5;
+/// A new client probes twice. librdkafka asks for its producer id on metadata; if the first reply's connection closes,
+/// only another metadata reply makes it ask again before 500 ms.
+const FIRST_PROBES: u32 = 2;
+/// Silent probes after which a connected cluster counts as out of reach.
+pub(super) const PROBES_UNTIL_LOST: u32 = 3;
+/// How long events may be outstanding without an acknowledgement, in a cluster that answers probes.
+pub(super) const LONGEST_STALL: Duration = Duration::from_secs(6);
+/// Pause between probes of a cluster that is well.
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(3);
+/// Longest pause between two connection attempts, and between two clients built in place of dead ones.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// The first client in place of a dead one is built at once; this is the pause before the second. It doubles.
+const REBUILD_BACKOFF: Duration = Duration::from_secs(1);
+/// How long brokers have to answer a client that took the place of a dead one, with nothing outstanding, before it counts
+/// as connected. The fatal errors of a producer id come with the first replies.
+pub(super) const PROBATION: Duration = Duration::from_secs(3);
+
+/// The state machine.
+pub(in crate::producer) struct Connection {
+    plan: StartPlan,
+    pub(super) state: State,
+    pub(super) is_probing: bool,
+    next_probe: Instant,
+    /// Probes in a row without an answer.
+    silent_probes: u32,
+    /// Answers to the present client.
+    answers: u32,
+    /// Brokers in the last answer.
+    brokers: Vec<i32>,
+    /// Clients in a row that were built in place of dead ones.
+    rebuilds: u32,
+    progress: Progress,
+    outage: Outage,
+    rebuild_log: RebuildLog,
+    start_questions: Vec<Ticket>,
+    pub(super) health_questions: Vec<(Ticket, Instant)>,
+}
+
+impl Connection {
+    pub(in crate::producer) fn new(plan: StartPlan, now: Instant) -> Self {
+        Self {
+            plan,
+            state: State::Starting,
+            is_probing: false,
+            next_probe: now,
+            silent_probes: 0,
+            answers: 0,
+            brokers: Vec::new(),
+            rebuilds: 0,
+            progress: Progress::new(now),
+            outage: Outage::default(),
+            rebuild_log: RebuildLog::default(),
+            start_questions: Vec::new(),
+            health_questions: Vec::new(),
+        }
+    }
+
+    /// What has to be done before anything happens.
+    pub(in crate::producer) fn begin() -> Action {
+        Action::BuildClient
+    }
+
+    /// When [`Input::TimePassed`] is due; None while only something else can change the state.
+    pub(in crate::producer) fn next_deadline(&self) -> Option<Instant> {
+        let own = match &self.state {
+            State::Rebuilding { at, .. } => *at,
+            _ if self.state.has_client() && !self.is_probing => Some(self.next_probe),
+            _ => None,
+        };
+        self.health_questions.iter().map(|(_, deadline)| *deadline).chain(own).min()
+    }
+
+    /// Takes an input and returns what has to be done, in order.
+    pub(in crate::producer) fn handle(&mut self, input: Input, view: &View<'_>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match input {
+            Input::ClientBuilt => self.on_built(view, &mut actions),
+            Input::ClientNotBuilt(failure) => self.on_not_built(failure, view, &mut actions),
+            Input::ClientDied(failure) => self.on_death(failure, view, &mut actions),
+            Input::Answered { brokers, latency } => self.on_answer(brokers, latency, view, &mut actions),
+            Input::Silent { code, waited } => self.on_silence(code, waited, view, &mut actions),
+            Input::Alarmed => self.on_alarm(view, &mut actions),
+            Input::TimePassed => self.on_time(view, &mut actions),
+            Input::StartAsked(ticket) => self.on_start_asked(ticket, &mut actions),
+            Input::HealthAsked(ticket, deadline) => self.on_health_asked(ticket, deadline, view, &mut actions),
+            Input::StopAsked(failure) => self.on_stop(failure, &mut actions),
+        }
+        actions
+    }
+
+    fn on_built(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        match &self.state {
+            State::Starting => self.state = State::Connecting { attempt: 1 },
+            State::Rebuilding { cause, .. } => {
+                let message = format!("librdkafka gave its producer up, a new one is in its place: {cause}");
+                actions.extend(self.rebuild_log.line(LogEvent::ProducerRebuilt, message, view.now).map(Action::Log));
+                self.state = State::Recovering { cause: cause.clone(), built: view.now, answered: None };
+            }
+            _ => return,
+        }
+        (self.answers, self.silent_probes, self.next_probe) = (0, 0, view.now);
+        self.brokers.clear();
+        actions.push(Action::ForgetBrokerErrors);
+    }
+
+    fn on_not_built(&mut self, failure: Failure, view: &View<'_>, actions: &mut Vec<Action>) {
+        match &self.state {
+            State::Starting => self.fail_start(failure, actions),
+            State::Rebuilding { .. } => {
+                let message = format!("librdkafka gave its producer up, and building a new one failed: {failure}");
+                actions.extend(self.rebuild_log.line(LogEvent::ProducerLost, message, view.now).map(Action::Log));
+                self.rebuild(failure, view, actions);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_death(&mut self, cause: Failure, view: &View<'_>, actions: &mut Vec<Action>) {
+        if !self.state.has_client() {
+            return;
+        }
+        actions.push(Action::RetireClient);
+        self.is_probing = false;
+        if self.unproven(view).is_none() {
+            self.rebuilds = 0;
+        }
+        if matches!(self.state, State::Connecting { .. }) {
+            if self.plan.is_required {
+                return self.fail_start(cause, actions);
+            }
+            self.finish_start(actions);
+        }
+        self.rebuild(cause, view, actions);
+    }
+
+    /// The first client in place of a dead one is built at once, and events wait for it. If that one dies or cannot be
+    /// built, events are refused with the cause until the next one is built, after a pause.
+    fn rebuild(&mut self, cause: Failure, view: &View<'_>, actions: &mut Vec<Action>) {
+        let is_first = self.rebuilds == 0 && !matches!(self.state, State::Rebuilding { .. });
+        let at = (!is_first).then(|| view.now + doubled(REBUILD_BACKOFF, self.rebuilds.saturating_sub(1)));
+        self.rebuilds += 1;
+        actions.push(Action::SetConnected(false));
+        self.answer_health(&ClusterHealth::Ill(cause.message.clone()), actions);
+        if is_first {
+            actions.push(Action::BuildClient);
+        } else {
+            self.outage.begins(view.now);
+            actions.push(Action::RefuseEvents(cause.clone()));
+        }
+        self.state = State::Rebuilding { cause, at };
+    }
+
+    fn on_answer(&mut self, brokers: Vec<i32>, latency: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
+        if !self.state.has_client() {
+            return;
+        }
+        self.is_probing = false;
+        self.silent_probes = 0;
+        self.answers = self.answers.saturating_add(1);
+        let count = brokers.len();
+        self.brokers = brokers;
+        let stall = self.progress.stall(view.delivered, view.outstanding, view.now);
+        if let State::Recovering { answered, .. } = &mut self.state {
+            answered.get_or_insert(view.now);
+            if let Some(cause) = self.unproven(view) {
+                self.next_probe = view.now + if self.answers < FIRST_PROBES { Duration::ZERO } else { PROBE_TIMEOUT };
+                return self.answer_health(&ClusterHealth::Ill(cause), actions);
+            }
+        } else if stall > LONGEST_STALL && !matches!(self.state, State::Connecting { .. }) {
+            return self.stall(stall, view, actions);
+        }
+        self.connect(view, actions);
+        self.next_probe = view.now + if self.answers < FIRST_PROBES { Duration::ZERO } else { WATCH_INTERVAL };
+        self.answer_health(&ClusterHealth::Well { brokers: count, latency }, actions);
+    }
+
+    /// Why the client that took the place of a dead one does not count as connected yet.
+    fn unproven(&self, view: &View<'_>) -> Option<String> {
+        let State::Recovering { cause, built, answered } = &self.state else { return None };
+        let was_acknowledged = view.acknowledged_at.is_some_and(|at| at > *built);
+        let answers_long_enough = answered.is_some_and(|since| view.now.saturating_duration_since(since) >= PROBATION);
+        let is_proven = was_acknowledged || (answers_long_enough && view.outstanding == 0);
+        (!is_proven).then(|| cause.message.clone())
+    }
+
+    fn connect(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        self.rebuilds = 0;
+        if !matches!(self.state, State::Connected) {
+            self.state = State::Connected;
+            // Before any answer: whoever gets it finds the producer connected.
+            actions.push(Action::SetConnected(true));
+            // Connected again: drop all broker errors. While connected, one broker's error just expires.
+            actions.push(Action::ForgetBrokerErrors);
+        }
+        self.finish_start(actions);
+        actions.extend(self.outage.ends(view.now).map(Action::Log));
+    }
+
+    /// A broker answers, but the cluster acknowledges nothing: too few replicas, no leader, no controller.
+    fn stall(&mut self, stall: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
+        let known = view.errors.text(view.now).map_or(String::new(), |cause| format!(" ({cause})"));
+        let cause = format!("the brokers answer, but acknowledged no event for {} s{known}", stall.as_secs());
+        self.next_probe = view.now + PROBE_TIMEOUT;
+        self.lose(State::Stalled, &cause, view, actions);
+        self.answer_health(&ClusterHealth::Ill(cause), actions);
+    }
+
+    fn lose(&mut self, state: State, cause: &str, view: &View<'_>, actions: &mut Vec<Action>) {
+        self.state = state;
+        actions.push(Action::SetConnected(false));
+        actions.extend(self.outage.continues(cause, view.now).map(Action::Log));
+    }
+
+    fn on_silence(&mut self, code: &'static str, waited: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
+        if !self.state.has_client() {
+            return;
+        }
+        self.is_probing = false;
+        self.silent_probes += 1;
+        let error = view.errors.text(view.now);
+        let is_lost = self.silent_probes >= PROBES_UNTIL_LOST || !matches!(self.state, State::Connected);
+        // While no broker has reported an error, health checks wait: another broker may still answer in time.
+        let is_certain = error.is_some() || is_lost;
+        let is_refused = error.is_some();
+        let cause = error.unwrap_or_else(|| format!("no broker answered ({code})"));
+        // Probe again at once, but no more often than a silent probe takes: librdkafka may refuse immediately.
+        self.next_probe = view.now + PROBE_TIMEOUT.saturating_sub(waited);
+        match &mut self.state {
+            State::Connecting { attempt } => {
+                let attempt = *attempt;
+                self.on_silent_attempt(attempt, is_refused, &cause, view, actions);
+            }
+            State::Recovering { answered, .. } => {
+                *answered = None;
+                actions.extend(self.outage.continues(&cause, view.now).map(Action::Log));
+            }
+            _ if is_lost => self.lose(State::Unreachable, &cause, view, actions),
+            _ => {}
+        }
+        if is_certain {
+            self.answer_health(&ClusterHealth::Ill(cause), actions);
+        }
+    }
+
+    /// An attempt ends when a broker refuses, or none answers for long enough.
+    fn on_silent_attempt(
+        &mut self,
+        attempt: u32,
+        is_refused: bool,
+        cause: &str,
+        view: &View<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        if !is_refused && self.silent_probes < PROBES_OF_ATTEMPT {
+            return;
+        }
+        self.silent_probes = 0;
+        actions.extend(self.outage.continues(cause, view.now).map(Action::Log));
+        if attempt >= self.plan.max_attempts || !self.plan.is_required {
+            return self.give_up_attempts(attempt, view, actions);
+        }
+        self.next_probe = view.now + doubled(self.plan.retry_delay, attempt - 1);
+        self.state = State::Connecting { attempt: attempt + 1 };
+    }
+
+    /// The first connection failed: an error if it is required, and otherwise the background goes on trying.
+    fn give_up_attempts(&mut self, attempt: u32, view: &View<'_>, actions: &mut Vec<Action>) {
+        if self.plan.is_required {
+            self.fail_start(view.errors.start_failure(&self.plan.servers, attempt, view.now), actions);
+        } else {
+            self.finish_start(actions);
+            self.state = State::Unreachable;
+        }
+    }
+
+    fn on_alarm(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        match self.state {
+            // Other errors do not shorten the pause between two attempts.
+            State::Connecting { attempt } => {
+                if view.errors.all_need_a_fix(self.plan.addresses()) {
+                    self.give_up_attempts(attempt, view, actions);
+                }
+            }
+            State::Recovering { .. } if self.unproven(view).is_none() => self.connect(view, actions),
+            _ => self.probe(view, actions),
+        }
+    }
+
+    fn on_time(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        let (late, waiting) = self.health_questions.drain(..).partition(|(_, deadline)| *deadline <= view.now);
+        self.health_questions = waiting;
+        let late: Vec<(Ticket, Instant)> = late;
+        for (ticket, _) in late {
+            let cause = view.errors.text(view.now).unwrap_or_else(|| "no broker answered in the time given".into());
+            actions.push(Action::AnswerHealth(ticket, ClusterHealth::Ill(cause)));
+        }
+        if let State::Rebuilding { at, .. } = &mut self.state {
+            if at.take_if(|at| *at <= view.now).is_some() {
+                actions.push(Action::BuildClient);
+            }
+        } else if self.state.has_client() && self.next_probe <= view.now {
+            self.next_probe = view.now + WATCH_INTERVAL;
+            // An acknowledgement says as much as a probe does.
+            if !self.was_acknowledged_lately(view) {
+                self.probe(view, actions);
+            }
+        }
+    }
+
+    fn was_acknowledged_lately(&self, view: &View<'_>) -> bool {
+        let is_recent = |at| view.now.saturating_duration_since(at) < WATCH_INTERVAL;
+        matches!(self.state, State::Connected) && view.acknowledged_at.is_some_and(is_recent)
+    }
+
+    /// Probes, unless a probe is on its way already.
+    fn probe(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        if self.state.has_client() && !self.is_probing {
+            self.is_probing = true;
+            actions.push(Action::Probe(self.broker_to_ask(view)));
+        }
+    }
+
+    /// `None`: let librdkafka choose the broker. After a silent probe, ask two other known brokers by their numbers before
+    /// asking librdkafka again: an idle client may hold one connection, to a broker that hangs. A broker that reported an
+    /// error is not asked by its number: that would make librdkafka connect past its back-off.
+    fn broker_to_ask(&self, view: &View<'_>) -> Option<i32> {
+        let (round, turn) = (self.silent_probes / PROBES_UNTIL_LOST, self.silent_probes % PROBES_UNTIL_LOST);
+        let nth = turn.checked_sub(1)? + round * (PROBES_UNTIL_LOST - 1);
+        let broker = self.brokers.get(nth as usize % self.brokers.len().max(1)).copied();
+        broker.filter(|broker| !view.errors.concern(*broker, view.now))
+    }
+
+    fn on_start_asked(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
+        let answer = match &self.state {
+            State::Starting | State::Connecting { .. } => return self.start_questions.push(ticket),
+            State::Failed(failure) | State::Stopped(failure) => Err(failure.clone()),
+            _ => Ok(()),
+        };
+        actions.push(Action::AnswerStart(ticket, answer));
+    }
+
+    fn on_health_asked(&mut self, ticket: Ticket, deadline: Instant, view: &View<'_>, actions: &mut Vec<Action>) {
+        let known = match &self.state {
+            State::Rebuilding { cause, .. } | State::Failed(cause) | State::Stopped(cause) => cause.message.clone(),
+            _ => {
+                self.health_questions.push((ticket, deadline));
+                return self.probe(view, actions);
+            }
+        };
+        actions.push(Action::AnswerHealth(ticket, ClusterHealth::Ill(known)));
+    }
+
+    fn on_stop(&mut self, failure: Failure, actions: &mut Vec<Action>) {
+        self.answer_start(&Err(failure.clone()), actions);
+        self.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
+        self.state = State::Stopped(failure);
+    }
+
+    fn finish_start(&mut self, actions: &mut Vec<Action>) {
+        self.answer_start(&Ok(()), actions);
+    }
+
+    fn fail_start(&mut self, failure: Failure, actions: &mut Vec<Action>) {
+        self.answer_start(&Err(failure.clone()), actions);
+        self.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
+        self.state = State::Failed(failure);
+    }
+
+    fn answer_start(&mut self, answer: &Result<(), Failure>, actions: &mut Vec<Action>) {
+        actions.extend(self.start_questions.drain(..).map(|ticket| Action::AnswerStart(ticket, answer.clone())));
+    }
+
+    fn answer_health(&mut self, health: &ClusterHealth, actions: &mut Vec<Action>) {
+        actions.extend(self.health_questions.drain(..).map(|(ticket, _)| Action::AnswerHealth(ticket, health.clone())));
+    }
+}
+
+/// The pause after so many doublings of the first one.
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(LONGEST_BACKOFF)
+}

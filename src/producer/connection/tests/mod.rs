@@ -1,0 +1,8 @@
+//! Lives of a connection, in microseconds.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod arrows;
+mod life;
+mod lives;
+mod scenes;

@@ -1,0 +1,58 @@
+//! The way back: from librdkafka's threads to one event loop.
+//!
+//! A native thread pushes outcomes and, if the queue was empty, rings a bell: one byte on a socket that the loop
+//! watches. The loop then takes everything at once. No native thread ever enters Python.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use super::outcome::Outcome;
+use crate::handover::{Handover, OnSettled, SocketBell};
+use crate::kafka::log_line::LogLine;
+
+/// Pending outcomes above which log lines are dropped.
+const MAX_PENDING_FOR_LOG: usize = 10_000;
+
+/// Outcomes for one event loop, in the order in which they happened.
+pub(crate) struct OutcomeQueue {
+    id: u32,
+    handover: Handover<Outcome, SocketBell>,
+}
+
+impl OutcomeQueue {
+    /// A new queue, with an id that this process never uses again.
+    ///
+    /// # Errors
+    /// When the system has no socket left.
+    pub(crate) fn new() -> io::Result<Self> {
+        static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), handover: Handover::new(SocketBell::new()?) })
+    }
+
+    /// Names this queue in tickets.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The loop's end of the queue.
+    pub(crate) fn handover(&self) -> &Handover<Outcome, SocketBell> {
+        &self.handover
+    }
+
+    pub(super) fn push(&self, outcome: Outcome) {
+        self.handover.push(outcome);
+    }
+
+    /// Adds the outcomes of one batch and leaves `batch` empty, with its capacity.
+    pub(super) fn append(&self, batch: &mut Vec<Outcome>, on_settled: Option<Arc<dyn OnSettled>>) {
+        self.handover.append(batch, on_settled);
+    }
+
+    /// Adds a line for the log, unless the loop is far behind.
+    pub(super) fn log(&self, line: LogLine) {
+        if self.handover.waiting() < MAX_PENDING_FOR_LOG {
+            self.push(Outcome::Log(Box::new(line)));
+        }
+    }
+}
