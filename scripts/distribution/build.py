@@ -10,18 +10,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
-from base64 import urlsafe_b64encode
-from hashlib import sha256
 from pathlib import Path
 
-from scripts.distribution import licences, sbom
+from scripts.distribution import EPOCH, licences, sbom
 
 PLACE = Path(tempfile.gettempdir()).resolve() / "kafka-email-wheel"
 NOWHERE = "/nonexistent"
 # The oldest glibc that Rust itself still supports.
 PLATFORM = "manylinux2014"
-EPOCH = "1767225600"  # 2026-01-01, for everything that would write down when it was built
 
 
 def source_distribution(root: Path, target: Path) -> Path:
@@ -45,7 +41,7 @@ def wheel(sdist: Path, target: Path) -> Path:
         _maturin(["build", *options], source, _environment(source))
         (built,) = (PLACE / "out").glob("*.whl")
         target.mkdir(parents=True, exist_ok=True)
-        return _without_build_paths(built, target / built.name)
+        return _without_build_paths(built, target)
     finally:
         shutil.rmtree(PLACE, ignore_errors=True)
 
@@ -67,36 +63,33 @@ def _environment(source: Path) -> dict[str, str]:
         # OpenSSL writes down by what it was compiled: a script there.
         "CARGO_ZIGBUILD_CACHE_DIR": str(PLACE / "zig"),
         "RUSTFLAGS": remapped,
-        "SOURCE_DATE_EPOCH": EPOCH,
+        "SOURCE_DATE_EPOCH": str(EPOCH),
         "ZERO_AR_DATE": "1",
         "PYO3_PYTHON": sys.executable,
     }
 
 
 def _without_build_paths(built: Path, target: Path) -> Path:
-    """Copy a wheel; where a file names a directory of the build, it names one that does not exist."""
-    with zipfile.ZipFile(built) as before, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as after:
-        digests = {}
-        for entry in before.infolist():
-            content = before.read(entry)
-            if entry.filename.endswith((".so", ".json")):
-                content = _neutral(content)
-                digests[entry.filename] = urlsafe_b64encode(sha256(content).digest()).rstrip(b"=").decode()
-            elif entry.filename.endswith("/RECORD"):
-                content = _with_digests(content.decode(), digests).encode()
-            after.writestr(entry, content, compresslevel=9)
-    return target
+    """Write a wheel anew; where a file names a directory of the build, it names one that does not exist."""
+    _wheel("unpack", "--dest", str(PLACE / "unpacked"), str(built))
+    (directory,) = (PLACE / "unpacked").iterdir()
+    for file in directory.rglob("*"):
+        if file.suffix in {".so", ".json"}:
+            file.write_bytes(_neutral(file.read_bytes()))
+    packed = PLACE / "packed"
+    packed.mkdir()
+    _wheel("pack", "--dest-dir", str(packed), str(directory))
+    (file,) = packed.iterdir()
+    return Path(shutil.copy(file, target))
+
+
+def _wheel(*arguments: str) -> None:
+    # It gives all files the time of SOURCE_DATE_EPOCH, sorts them, and writes RECORD.
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH)}
+    subprocess.run([sys.executable, "-m", "wheel", *arguments], env=environment, check=True)
 
 
 def _neutral(content: bytes) -> bytes:
     # Of the same length, so that nothing moves in the native module.
     path = str(PLACE).encode()
     return content.replace(path, NOWHERE.encode().ljust(len(path), b"/"))
-
-
-def _with_digests(record: str, digests: dict[str, str]) -> str:
-    rows = [row.split(",") for row in record.splitlines()]
-    return "".join(
-        f"{name},sha256={digests[name]},{size}\n" if name in digests else f"{name},{digest},{size}\n"
-        for name, digest, size in rows
-    )

@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 SEE_TEXT = "see its text"
 LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|UNLICENSE)([.-].*)?", re.IGNORECASE)
@@ -24,50 +23,44 @@ class Part:
 
 
 def parts(source: Path) -> list[Part]:
-    """All of them, by name; crates that only run while compiling are left out."""
-    packages = _linked_packages(source)
-    directories = {package["name"]: Path(package["manifest_path"]).parent for package in packages}
-    crates = [_crate(package, directories) for package in packages if package["source"] and not _is_source(package)]
-    everything = [*crates, *_c_libraries(directories)]
+    """All of them, by name. Crates that only build scripts use are left out; those of procedural macros are not."""
+    directories = _directories(source)
+    by_name = {name: directory for (name, _), directory in directories.items()}
+    # rdkafka-sys comes from the repository of rdkafka, whose licence file is in that crate alone.
+    elsewhere = {"rdkafka-sys": by_name["rdkafka"]}
+    crates = [
+        Part(name, version, licence, _texts(elsewhere.get(name, directories[name, version])))
+        for name, version, licence in _linked_crates(source)
+    ]
+    everything = [*crates, *_c_libraries(by_name)]
     return sorted(everything, key=lambda part: (not part.is_crate, part.name, part.version or ""))
 
 
-def _linked_packages(source: Path) -> list[dict[str, Any]]:
-    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", _host()]
-    metadata = json.loads(subprocess.check_output(command, cwd=source, stderr=subprocess.DEVNULL))
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    reached, ahead = dict[str, dict[str, Any]](), [metadata["resolve"]["root"]]
-    while ahead:
-        name = ahead.pop()
-        if name in reached:
-            continue
-        reached[name] = packages[name]
-        if not _is_source(packages[name]):
-            ahead += [dependency["pkg"] for dependency in nodes[name]["deps"] if _is_linked(dependency, packages)]
-    return list(reached.values())
+def _linked_crates(source: Path) -> set[tuple[str, str, str]]:
+    """Name, version and licence of what the package depends on."""
+    tree = _cargo(source, "tree", "--target", _host(), "--edges", "normal", "--prefix", "none", "--format", "{l}|{p}")
+    # The first line is the package itself. After the version, cargo marks macros, and lines that repeat another.
+    lines = (line.partition("|") for line in tree.splitlines()[1:])
+    return {(*_name_and_version(package), licence) for licence, _, package in lines}
 
 
-def _is_linked(dependency: dict[str, Any], packages: dict[str, dict[str, Any]]) -> bool:
-    is_normal = any(kind["kind"] is None for kind in dependency["dep_kinds"])
-    return is_normal or _is_source(packages[dependency["pkg"]])
+def _name_and_version(package: str) -> tuple[str, str]:
+    name, version, *_ = package.split()
+    return name, version.removeprefix("v")
 
 
-def _is_source(package: dict[str, Any]) -> bool:
-    """Whether it is a crate that only carries C sources for the build of another."""
-    return package["name"] == "openssl-src"
+def _directories(source: Path) -> dict[tuple[str, str], Path]:
+    """Where the sources of each crate are, of those too that are not linked."""
+    metadata = json.loads(_cargo(source, "metadata", "--format-version", "1", "--filter-platform", _host()))
+    return {(one["name"], one["version"]): Path(one["manifest_path"]).parent for one in metadata["packages"]}
+
+
+def _cargo(source: Path, *arguments: str) -> str:
+    return subprocess.check_output(["cargo", "--quiet", "--locked", *arguments], cwd=source, text=True)
 
 
 def _host() -> str:
-    told = subprocess.check_output(["rustc", "-vV"], text=True)
-    return next(line.removeprefix("host: ") for line in told.splitlines() if line.startswith("host: "))
-
-
-def _crate(package: dict[str, Any], directories: dict[str, Path]) -> Part:
-    # rdkafka-sys comes from the repository of rdkafka, whose licence file is in that crate alone.
-    is_sys = package["name"] == "rdkafka-sys"
-    directory = directories["rdkafka"] if is_sys else Path(package["manifest_path"]).parent
-    return Part(package["name"], package["version"], package["license"], _texts(directory))
+    return subprocess.check_output(["rustc", "--print", "host-tuple"], text=True).strip()
 
 
 def _texts(directory: Path) -> tuple[Path, ...]:
