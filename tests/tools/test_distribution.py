@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from scripts.distribution import licences, sbom
+from scripts.distribution import build, licences, sbom
 from scripts.distribution.parts import Part, parts
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,6 @@ def test_the_licences_are_one_file_with_each_text_once(tmp_path: Path, inside: l
 
 
 def test_the_bill_of_materials_names_the_c_libraries(tmp_path: Path, inside: list[Part], monkeypatch) -> None:
-    from scripts.distribution import sbom
 
     monkeypatch.setattr(sbom, "parts", lambda _: inside)
     text = sbom.write(ROOT, tmp_path).read_text()
@@ -72,7 +71,6 @@ def test_the_bill_of_materials_names_the_c_libraries(tmp_path: Path, inside: lis
 
 
 def test_a_wheel_written_anew_hides_the_build_and_is_the_same_each_time(tmp_path: Path, monkeypatch) -> None:
-    from scripts.distribution import build
 
     place = tmp_path / "a-directory-of-the-build"
     monkeypatch.setattr(build, "PLACE", place)
