@@ -46,7 +46,7 @@ build: $(VENV)/.wheel ## the release wheel in target/wheels, installed into .ven
 test: ready lint test-rust test-python ## everything below: lint, test-rust, test-python
 
 .PHONY: lint
-lint: lint-style lint-rust lint-python ## formatting, clippy, ruff, mypy and the stubs of the native module
+lint: lint-style lint-rust lint-python ## formatting, clippy, ruff, mypy, stubs of the native module, layers
 
 .PHONY: test-rust
 test-rust: venv ## cargo test (FILTER=name for some)
@@ -83,7 +83,7 @@ fuzz: venv build ## the properties with many more examples: an hour
 	@$(with_libpython) \
 		PROPTEST_CASES=5000000 cargo test $(CARGO_FLAGS) --test properties
 	$(step) 'properties of the whole'
-	@$(BIN)/pytest --hypothesis-profile fuzz --timeout 7200 tests/unit/test_validation.py tests/unit/test_life_cycle.py
+	@$(BIN)/pytest --hypothesis-profile fuzz --timeout 7200 tests/package/test_validation.py tests/package/test_life_cycle.py
 
 .PHONY: memcheck
 memcheck: venv ## the Rust tests, librdkafka included, under valgrind (Debian package valgrind)
@@ -148,7 +148,7 @@ $(VENV)/.wheel: $(SOURCES) $(VENV)/.tools
 ready: venv
 	$(step) 'Kafka for the tests'
 	@$(BIN)/python scripts/libpython.py >/dev/null
-	@cd tests && ../$(BIN)/python -m support.jars
+	@cd tests && ../$(BIN)/python -m support.kafka.jars
 
 .PHONY: lint-style
 lint-style: venv
@@ -166,6 +166,7 @@ lint-rust: venv
 
 .PHONY: lint-python
 lint-python: build
-	$(step) 'mypy and the stubs of the native module'
+	$(step) 'mypy, the stubs of the native module and the layers of the package'
 	@MYPYPATH=python:tests $(BIN)/mypy --strict python tests/support tests/conftest.py $(wildcard examples)
 	@$(BIN)/python -m mypy.stubtest kafka_email._core
+	@$(BIN)/lint-imports --no-cache --no-logo

@@ -10,7 +10,7 @@ from benches import bounds, environment, plan, report, rounds
 from benches.environment import HOME, machine
 from benches.services import Services, check_tools
 from benches.summary import Results
-from support.jars import kafka_version
+from support.kafka.jars import kafka_version
 from support.missing import MissingError
 
 
@@ -76,7 +76,7 @@ def _reported(file: Path, options: argparse.Namespace) -> int:
         report.write(results)
         environment.plots(options.python, file)
     print("\nBounds\n", *bounds.lines(results), sep="\n")
-    failed = [name for name in results.names if (results.trouble(name) or "").startswith("failed")]
+    failed = [name for name in results.runs if (results.trouble(name) or "").startswith("failed")]
     for name in failed:
         print(f"{name} {results.trouble(name)}", file=sys.stderr)
     return 1 if any(name.split("/")[1] in ("ours", "librdkafka") for name in failed) else 0

@@ -1,7 +1,9 @@
 """The ratios that must hold, from bounds.json, and whether they do."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +14,22 @@ FILE = Path(__file__).with_name("bounds.json")
 
 @dataclass(frozen=True)
 class Bound:
-    """A measure, divided by a number or by the best of some other measures, has to be at least or at most `limit`.
+    """A measure, divided by a number or by the best of some other measures, has to be at least or at most a limit.
 
     A measure is the name of a case and of a field: `throughput/ours/defaults/1000 per_second`.
     """
 
     name: str
     measure: str
-    against: tuple[str | float, ...]
-    at_least: float | None
-    at_most: float | None
+    against: tuple[str | float, ...] = (1,)
+    at_least: float | None = None
+    at_most: float | None = None
 
     @classmethod
     def parse(cls, entry: dict[str, Any]) -> "Bound":
         """From an entry of bounds.json; `against` is 1 when left out."""
         against = entry.get("against", 1)
-        against = tuple(against) if isinstance(against, list) else (against,)
-        return cls(entry["name"], entry["measure"], against, entry.get("at_least"), entry.get("at_most"))
+        return cls(**entry | {"against": tuple(against) if isinstance(against, list) else (against,)})
 
     @property
     def wish(self) -> str:
@@ -53,11 +54,7 @@ class Verdict:
         return "met" if holds else "missed"
 
     def __str__(self) -> str:
-        found = (
-            ""
-            if self.ratio is None
-            else f"{_short(self.ratio.median)} ({_short(self.ratio.low)} to {_short(self.ratio.high)}), "
-        )
+        found = "{} ({} to {}), ".format(*map(_short, self.ratio)) if self.ratio else ""
         return f"{self.word:6}  {self.bound.name}: {found}{self.bound.wish}"
 
 
@@ -69,34 +66,31 @@ def verdicts(results: Results) -> list[Verdict]:
 def lines(results: Results) -> list[str]:
     """One line for each bound; those that this run did not measure in one line together."""
     all_verdicts = verdicts(results)
-    told = [verdict for verdict in all_verdicts if verdict.ratio is not None]
-    rest = len(all_verdicts) - len(told)
-    return [*map(str, told), *([f"{rest} bounds not measured in this run"] if rest else [])]
+    measured = [str(verdict) for verdict in all_verdicts if verdict.ratio]
+    rest = len(all_verdicts) - len(measured)
+    return [*measured, *([f"{rest} bounds not measured in this run"] if rest else [])]
 
 
 def judged(bound: Bound, results: Results) -> Verdict:
     """One bound; its spread comes from the rounds, each compared with the rival's same round."""
-    ours = _Measured(bound.measure, results)
-    rivals = [_Measured(other, results) for other in bound.against]
-    if not ours.values or not all(rival.values for rival in rivals):
+    found = (_middle_and_rounds(measure, results) for measure in (bound.measure, *bound.against))
+    measured = [each for each in found if each]
+    if len(measured) <= len(bound.against):
         return Verdict(bound, None)
+    (middle, rounds), *rivals = measured
     choose = max if bound.at_least is not None else min
-    rival = choose(rivals, key=lambda measured: measured.middle)
-    pairs = zip(ours.values, rival.values * (len(ours.values) if rival.is_number else 1), strict=False)
-    ratios = [_ratio(mine, other) for mine, other in pairs]
-    return Verdict(bound, Spread(_ratio(ours.middle, rival.middle), min(ratios), max(ratios)))
+    rival_middle, rival_rounds = choose(rivals, key=lambda rival: rival[0])
+    ratios = [_ratio(*pair) for pair in zip(rounds, rival_rounds, strict=False)]
+    return Verdict(bound, Spread(_ratio(middle, rival_middle), min(ratios), max(ratios)))
 
 
-class _Measured:
-    def __init__(self, measure: str | float, results: Results) -> None:
-        self.is_number = not isinstance(measure, str)
-        if isinstance(measure, str):
-            name, _, field = measure.rpartition(" ")
-            spread = results.spread(name, field)
-            self.values = results.values(name, field)
-            self.middle = spread.median if spread else 0.0
-        else:
-            self.values, self.middle = [float(measure)], float(measure)
+def _middle_and_rounds(measure: str | float, results: Results) -> tuple[float, Iterable[float]] | None:
+    """The median of a measure and the values of its rounds; a number is the same in every round."""
+    if not isinstance(measure, str):
+        return measure, repeat(measure)
+    name, _, field = measure.rpartition(" ")
+    spread = results.spread(name, field)
+    return spread and (spread.median, results.values(name, field))
 
 
 def _ratio(mine: float, other: float) -> float:

@@ -1,7 +1,7 @@
 """What is measured: cases of a client, its settings and a load; all of them, or the few of a quick run."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benches.settings import CLIENTS, MANY, NO_COMPRESSION, Settings
@@ -56,9 +56,7 @@ class Plan:
 
     def only(self, tables: list[str]) -> "Plan":
         """The cases of some tables; all if there are none."""
-        return Plan(
-            tuple(case for case in self.cases if not tables or case.table in tables), self.rounds, self.is_quick
-        )
+        return replace(self, cases=tuple(case for case in self.cases if not tables or case.table in tables))
 
 
 def full(rounds: int | None) -> Plan:
@@ -78,25 +76,30 @@ def full(rounds: int | None) -> Plan:
         ),
         *(
             _latency(client, variant, rate, seconds)
-            for client, variant in (
-                ("ours", "defaults"),
-                ("ours", "best"),
-                ("original", "defaults"),
-                ("original", "best"),
-                ("confluent_thread", "best"),
-                ("celery_redis", "best"),
-            )
+            for client in ("ours", "original", "confluent_thread", "celery_redis")
+            for variant in (VARIANTS if client in ("ours", "original") else ("best",))
             for rate, seconds in ((100, 3.0), (1000, 2.0))
         ),
-        *(_endpoint(name, 2.0) for name in ENDPOINTS),
+        *map(_endpoint, ENDPOINTS),
         *(_fairness(variant, WINDOW_S) for variant in VARIANTS),
         _burst("ours", 3),
         _burst("original", 1),
         _marathon(10_000_000),
-        *_imports(10),
-        *(_uvloop(client, n, WINDOW_S) for client in ("ours", "original") for n in (100, 1000)),
-        *(_codec(codec, WINDOW_S) for codec in ("none", "gzip", "snappy", "lz4", "zstd")),
-        *(_in_flight(requests, n, WINDOW_S) for requests in (1, 2, 5) for n in (100, 1000)),
+        *_imports(),
+        *(
+            _closed("uvloop", client, "defaults", n, WINDOW_S, CLIENTS[client].defaults, loop="uvloop")
+            for client in ("ours", "original")
+            for n in (100, 1000)
+        ),
+        *(
+            _closed("codecs", "ours", codec, 1000, WINDOW_S, {"compression_type": codec})
+            for codec in ("none", "gzip", "snappy", "lz4", "zstd")
+        ),
+        *(
+            _closed("in_flight", "ours", str(requests), n, WINDOW_S, {"max_in_flight_requests": requests})
+            for requests in (1, 2, 5)
+            for n in (100, 1000)
+        ),
         *(
             _batching(batching, distance, n, 0.7, 3)
             for distance in ROUND_TRIPS_MS
@@ -120,11 +123,11 @@ def quick(rounds: int | None) -> Plan:
         _throughput("librdkafka", "best", 10_000, 1.0),
         *(_publish_many(variant, 100, 100, 1.0) for variant in ("defaults", NO_COMPRESSION)),
         *(_latency(client, variant, 1000, 1.0) for client in ("ours", "original") for variant in VARIANTS),
-        *(_endpoint(name, 2.0) for name in ("none", "ours", "original", "Celery")),
+        *map(_endpoint, ("none", "ours", "original", "Celery")),
         _fairness("defaults", 1.0),
         _burst("ours", 1),
         _marathon(1_000_000),
-        *_imports(10),
+        *_imports(),
         *(_batching(batching, 2, 100, 0.5, 1) for batching in ("adaptive", *LINGERS_MS)),
         *(measure for d in (2, 20) for measure in (_batching("adaptive", d, 1, 0.5, 1), _limit(d, 0.5, 1))),
     ]
@@ -135,14 +138,20 @@ def _timed(seconds: float, **arguments: Any) -> dict[str, Any]:
     return arguments | {"warm_up_s": WARM_UP_S, "window_s": seconds}
 
 
+def _closed(
+    table: str, client: str, variant: str, at_once: int, seconds: float, settings: Settings, **more: Any
+) -> Case:
+    """So many coroutines that each publish one event after the other."""
+    return Case(table, client, variant, at_once, "closed", settings, _timed(seconds, at_once=at_once), **more)
+
+
 def _throughput(name: str, variant: str, at_once: int, seconds: float) -> Case:
     client = CLIENTS[name]
     if variant == "defaults" and at_once < MANY:
         seconds = max(seconds, 3 * client.timer_s)
-    settings, arguments = client.settings(variant, at_once), _timed(seconds, at_once=at_once)
     # One turn of a loop that so many publishes block takes many seconds.
-    rounds = 1 if client.blocks_loop and at_once > MANY else None
-    return Case("throughput", name, variant, at_once, "closed", settings, arguments, client.service, rounds=rounds)
+    more = {"service": client.service, "rounds": 1 if client.blocks_loop and at_once > MANY else None}
+    return _closed("throughput", name, variant, at_once, seconds, client.settings(variant, at_once), **more)
 
 
 def _publish_many(variant: str, batches: int, size: int, seconds: float) -> Case:
@@ -156,24 +165,15 @@ def _latency(name: str, variant: str, rate: int, seconds: float) -> Case:
     return Case("latency", name, variant, rate, "paced", settings, arguments, client.service)
 
 
-def _endpoint(name: str, seconds: float) -> Case:
+def _endpoint(name: str) -> Case:
     client, settings = ENDPOINTS[name]
-    service = "redis" if client == "celery_redis" else "kafka"
-    return Case(
-        "endpoint",
-        name,
-        "64 connections",
-        "POST",
-        "endpoint",
-        settings,
-        {"client": client, "window_s": seconds},
-        service,
-    )
+    service, arguments = "redis" if client == "celery_redis" else "kafka", {"client": client, "window_s": 2.0}
+    return Case("endpoint", name, "64 connections", "POST", "endpoint", settings, arguments, service)
 
 
 def _fairness(variant: str, seconds: float) -> Case:
-    arguments = _timed(seconds, at_once=10_000)
-    return Case("fairness", "ours", variant, 10_000, "fairness", CLIENTS["ours"].settings(variant), arguments)
+    closed = _closed("fairness", "ours", variant, 10_000, seconds, CLIENTS["ours"].settings(variant))
+    return replace(closed, load="fairness")
 
 
 def _burst(name: str, rounds: int) -> Case:
@@ -182,41 +182,27 @@ def _burst(name: str, rounds: int) -> Case:
 
 
 def _marathon(events: int) -> Case:
-    arguments = {"events": events, "at_once": 1000}
-    return Case("memory", "ours", "defaults", events, "marathon", {}, arguments, rounds=1)
+    return Case("memory", "ours", "defaults", events, "marathon", {}, {"events": events, "at_once": 1000}, rounds=1)
 
 
-def _imports(rounds: int) -> Iterator[Case]:
+def _imports() -> Iterator[Case]:
     for client, modules in (("ours", "kafka_email"), ("original", "aiokafka, pydantic")):
-        yield Case("imports", client, "fresh interpreter", modules, "imports", rounds=rounds)
-
-
-def _uvloop(name: str, at_once: int, seconds: float) -> Case:
-    arguments = _timed(seconds, at_once=at_once)
-    return Case("uvloop", name, "defaults", at_once, "closed", CLIENTS[name].defaults, arguments, loop="uvloop")
-
-
-def _codec(codec: str, seconds: float) -> Case:
-    arguments = _timed(seconds, at_once=1000)
-    return Case("codecs", "ours", codec, 1000, "closed", {"compression_type": codec}, arguments)
-
-
-def _in_flight(requests: int, at_once: int, seconds: float) -> Case:
-    settings = {"max_in_flight_requests": requests}
-    return Case("in_flight", "ours", str(requests), at_once, "closed", settings, _timed(seconds, at_once=at_once))
+        yield Case("imports", client, "fresh interpreter", modules, "imports", rounds=10)
 
 
 def _batching(batching: str | int, round_trip_ms: int, at_once: int, seconds: float, rounds: int) -> Case:
-    settings: Settings = {"batching": "adaptive"} if batching == "adaptive" else {"linger_ms": batching}
-    variant = "adaptive" if batching == "adaptive" else f"linger {batching}"
-    service, arguments = f"embedded-{round_trip_ms}", _timed(seconds, at_once=at_once)
-    return Case(
-        f"batching_{round_trip_ms}ms", "ours", variant, at_once, "closed", settings, arguments, service, rounds=rounds
-    )
+    is_adaptive = batching == "adaptive"
+    settings = {"batching": batching} if is_adaptive else {"linger_ms": batching}
+    variant = "adaptive" if is_adaptive else f"linger {batching}"
+    return _far(round_trip_ms, "ours", variant, at_once, seconds, settings, rounds=rounds)
 
 
 def _limit(round_trip_ms: int, seconds: float, rounds: int) -> Case:
     """What a round trip really takes: librdkafka alone, one event after the other."""
-    table, arguments = f"batching_{round_trip_ms}ms", _timed(seconds, at_once=1)
-    settings, service = CLIENTS["librdkafka"].defaults, f"embedded-{round_trip_ms}"
-    return Case(table, "librdkafka", "defaults", 1, "closed", settings, arguments, service, rounds=rounds)
+    return _far(round_trip_ms, "librdkafka", "defaults", 1, seconds, CLIENTS["librdkafka"].defaults, rounds=rounds)
+
+
+def _far(round_trip_ms: int, *publishes: Any, rounds: int) -> Case:
+    """`_closed` with a broker that is so far away."""
+    service = f"embedded-{round_trip_ms}"
+    return _closed(f"batching_{round_trip_ms}ms", *publishes, service=service, rounds=rounds)

@@ -43,7 +43,7 @@ def throughput(results: Results, axes: plt.Axes) -> None:
 
 def latency(results: Results, axes: plt.Axes) -> None:
     """The share of publishes that took longer, at 1000 a second."""
-    for name in results.names:
+    for name in results.runs:
         table, client, variant, point = name.split("/")
         samples = results.samples(name)
         if table == "latency" and point == "1000" and samples:
@@ -62,7 +62,7 @@ def cpu(results: Results, axes: plt.Axes) -> None:
 
 def endpoint(results: Results, axes: plt.Axes) -> None:
     """Requests a second of the endpoint, by what it publishes with."""
-    names = [name for name in results.names if name.startswith("endpoint/")]
+    names = [name for name in results.runs if name.startswith("endpoint/")]
     _bars(axes, {title(name.split("/")[1]): results.spread(name, "requests_per_second") for name in names})
     axes.set(xlabel="requests/s of a FastAPI endpoint, 64 connections")
 

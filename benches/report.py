@@ -55,22 +55,21 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def write(results: Results) -> None:
     """Puts the tables into docs/performance.md; what stands outside the markers stays."""
-    made = [BEGIN, "", *_made(results), "", END]
     old = PAGE.read_text() if PAGE.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
     before, _, rest = old.partition(BEGIN)
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(before + "\n".join(made) + rest.partition(END)[2])
+    PAGE.write_text(before + "\n".join([BEGIN, "", *_made(results), "", END]) + rest.partition(END)[2])
 
 
 def tables(results: Results) -> list[str]:
     """A table for each field of each measure, as lines."""
     lines = []
     for table, (headline, fields) in TABLES.items():
-        names = [name for name in results.names if name.split("/", 1)[0] == table]
+        names = [name for name in results.runs if name.startswith(f"{table}/")]
         if names:
             lines += ["", f"### {headline}", ""]
             for field in fields:
-                lines += _table(results, names, field)
+                lines += [*_table(results, names, field), ""]
             lines += [f"- {name}: {trouble}" for name in names if (trouble := results.trouble(name))]
     return lines
 
@@ -89,7 +88,7 @@ def _made(results: Results) -> list[str]:
         "",
         "| bound | ratio (spread) | to reach | |",
         "|---|---|---|---|",
-        *(_bound(verdict) for verdict in bounds.verdicts(results)),
+        *(_row(each.bound.name, _cell(each.ratio), each.bound.wish, each.word) for each in bounds.verdicts(results)),
         "",
         "## Measured",
         "",
@@ -98,45 +97,33 @@ def _made(results: Results) -> list[str]:
     ]
 
 
-def _bound(verdict: bounds.Verdict) -> str:
-    return f"| {verdict.bound.name} | {_cell(verdict.ratio)} | {verdict.bound.wish} | {verdict.word} |"
-
-
 def _table(results: Results, names: list[str], field: str) -> list[str]:
-    """Clients and settings down, points across."""
-    places = [_place(name) for name in names]
-    rows = dict.fromkeys((client, variant) for _, client, variant, _ in places)
-    points = sorted(dict.fromkeys(point for *_, point in places), key=_order)
-    by_place = dict(zip(places, names, strict=True))
-    table = places[0][0]
-    lines = [f"| {FIELDS[field]} | settings | {' | '.join(points)} |", "|---|---|" + "---:|" * len(points)]
-    for client, variant in rows:
-        cells = [_measured(results, by_place.get((table, client, variant, point)), field) for point in points]
-        lines.append(f"| {title(client)} | {variant} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    """Clients and settings down, points across: numbers by size, words as they come."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for name in names:
+        _, client, variant, point = name.split("/")
+        spread = results.spread(name, field)
+        is_failed = spread is None and results.trouble(name)
+        rows.setdefault((client, variant), {})[point] = "failed" if is_failed else _cell(spread)
+    points = sorted(
+        dict.fromkeys(point for cells in rows.values() for point in cells),
+        key=lambda point: int(point) if point.isdecimal() else 0,
+    )
+    return [
+        _row(FIELDS[field], "settings", *points),
+        "|---|---|" + "---:|" * len(points),
+        *(_row(title(row[0]), row[1], *(cells.get(point, "") for point in points)) for row, cells in rows.items()),
+    ]
 
 
-def _order(point: str) -> int:
-    """Numbers by size; words stay as they come."""
-    return int(point) if point.isdecimal() else 0
-
-
-def _place(name: str) -> tuple[str, str, str, str]:
-    table, client, variant, point = name.split("/")
-    return table, client, variant, point
-
-
-def _measured(results: Results, name: str | None, field: str) -> str:
-    if name is None:
-        return ""
-    spread = results.spread(name, field)
-    return "failed" if spread is None and results.trouble(name) else _cell(spread)
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(spread: Spread | None) -> str:
     if spread is None:
         return "not measured"
-    middle, low, high = map(_number, (spread.median, spread.low, spread.high))
+    middle, low, high = map(_number, spread)
     return middle if low == high else f"{middle} ({low} to {high})"
 
 

@@ -13,9 +13,9 @@ from typing import Protocol
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
 
-from support.jars import kafka_jars
-from support.java import java_command
-from support.kafka import KafkaCluster
+from support.kafka.cluster import KafkaCluster
+from support.kafka.jars import kafka_jars
+from support.kafka.java import java_command
 from support.missing import MissingError
 from support.ports import HOST, free_port
 from support.watchdog import dismiss, watch

@@ -1,4 +1,4 @@
-"""Fixtures that give tests a real Kafka."""
+"""Fixtures that give tests a real Kafka, and keep the variables of this shell out of them."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ import pytest
 from confluent_kafka import KafkaException
 from hypothesis import settings
 
-from support import topics
-from support.certificates import Certificates, make_certificates
-from support.jars import kafka_jars
-from support.java import java_command
-from support.kafka import PASSWORD, USER, Kafka, KafkaCluster
+from support.faults.proxy import Proxy
+from support.kafka import topics
+from support.kafka.certificates import Certificates, make_certificates
+from support.kafka.cluster import PASSWORD, USER, Kafka, KafkaCluster
+from support.kafka.jars import kafka_jars
+from support.kafka.java import java_command
 from support.missing import MissingError
-from support.proxy import Proxy
 
 # How long an example takes depends on the machine. `make fuzz` tries many more of them, and others each time.
 settings.register_profile("default", deadline=None, derandomize=True)
@@ -41,6 +41,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             kafka_jars()
         except MissingError as missing:
             pytest.exit(str(missing), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.fixture(autouse=True)
+def _no_kafka_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removes the variables that would configure the package. Fixtures of the session still see them."""
+    for name in [name for name in os.environ if name.upper().startswith("KAFKA_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What the code blocks find: a broker, the modules that an application migrates from, and files."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,6 @@ import kafka_email
 import kafka_email.producers.email_publisher
 from kafka_email import KafkaConfig, kafka_config, kafka_manager
 from kafka_email.testing import EmbeddedBroker
-
-
-@pytest.fixture(autouse=True)
-def _no_kafka_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the configuration of whoever runs the tests out of them."""
-    for name in [name for name in os.environ if name.upper().startswith("KAFKA_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support import consume
-from support.account import Account, settle
-from support.kafka import KafkaCluster
-from support.traffic import Traffic
+from support.faults.account import Account, settle
+from support.faults.traffic import Traffic
+from support.kafka import consume
+from support.kafka.cluster import KafkaCluster
 
 Judge = Callable[[Traffic, str], Account]
 _ACCOUNT = "account"

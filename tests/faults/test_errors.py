@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from kafka_email.testing import EmbeddedBroker
-from support.account import Account
-from support.kafka import KafkaCluster
-from support.quota import producer_quota
-from support.traffic import Traffic, publishing
+from support.faults.account import Account
+from support.faults.quota import producer_quota
+from support.faults.traffic import Traffic, publishing
+from support.kafka.cluster import KafkaCluster
 
 Judge = Callable[[Traffic, str], Account]
 

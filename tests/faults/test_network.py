@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kafka_email import KafkaConfig, KafkaConnectionError, kafka_manager
-from support.account import Account
-from support.health import always_connected, health_becomes, told
-from support.kafka import KafkaCluster
+from support.faults.account import Account
+from support.faults.proxy import Proxy, blackhole
+from support.faults.traffic import Traffic, publishing
+from support.kafka.cluster import KafkaCluster
+from support.package.health import always_connected, health_becomes, told
 from support.ports import HOST
-from support.proxy import Proxy, blackhole
-from support.traffic import Traffic, publishing
 
 Judge = Callable[[Traffic, str], Account]
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
-from support.account import Account
-from support.embedded import eventually
-from support.health import always_connected, health_becomes, told
-from support.kafka import KafkaCluster
-from support.traffic import Traffic, apart, publishing
+from support.faults.account import Account
+from support.faults.traffic import Traffic, apart, publishing
+from support.kafka.cluster import KafkaCluster
+from support.package.embedded import eventually
+from support.package.health import always_connected, health_becomes, told
 
 Judge = Callable[[Traffic, str], Account]
 

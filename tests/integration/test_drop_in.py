@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, EmailStr
 
 from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
-from support.kafka import Kafka
+from support.kafka.cluster import Kafka
 from support.ports import HOST, free_port
 
 

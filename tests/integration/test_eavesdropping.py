@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 
 from kafka_email import AuthenticationError, EmailPublisher, KafkaConfig, kafka_manager
-from support.certificates import Certificates
-from support.kafka import PASSWORD, USER, KafkaCluster
+from support.faults.proxy import Proxy
+from support.kafka.certificates import Certificates
+from support.kafka.cluster import PASSWORD, USER, KafkaCluster
 from support.ports import HOST
-from support.proxy import Proxy
 
 TOPIC = "overheard-topic"
 EVENT = {"email": "overheard.address@gmail.com", "username": "overheard-username"}

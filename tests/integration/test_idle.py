@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from kafka_email import BasePublisher, KafkaConfig, kafka_manager
-from support.health import always_connected, health_becomes, told
-from support.kafka import KafkaCluster
+from support.kafka.cluster import KafkaCluster
+from support.package.health import always_connected, health_becomes, told
 
 REAPED_AFTER_MS = 1000
 """Kafka's default is 10 minutes (`connections.max.idle.ms`)."""

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from support.kafka import Kafka
+from support.kafka.cluster import Kafka
 
 LIMIT_MB = 200
 RUNS = 5

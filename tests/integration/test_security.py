@@ -35,8 +35,8 @@ from kafka_email import (
     OAuthToken,
     kafka_manager,
 )
-from support.certificates import KEY_PASSWORD, Certificates, make_certificates
-from support.kafka import PASSWORD, USER, KafkaCluster
+from support.kafka.certificates import KEY_PASSWORD, Certificates, make_certificates
+from support.kafka.cluster import PASSWORD, USER, KafkaCluster
 from support.ports import HOST, free_port
 
 WRONG = "wrong-horse-battery"

@@ -16,7 +16,7 @@ from kafka_email import (
     UnknownTopicError,
     kafka_manager,
 )
-from support.kafka import Kafka, KafkaCluster
+from support.kafka.cluster import Kafka, KafkaCluster
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from kafka_email import kafka_manager
-from support.embedded import eventually, native_threads, publish
+from support.package.embedded import eventually, native_threads, publish
 
 
 @asynccontextmanager

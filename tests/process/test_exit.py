@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.process import assert_clean, run_script
+from support.package.process import assert_clean, run_script
 
 RUNS = int(os.environ.get("KAFKA_EMAIL_EXIT_RUNS", "10"))
 
@@ -13,7 +13,7 @@ PREAMBLE = """
 import asyncio, sys, threading
 from kafka_email import KafkaConfig, kafka_manager
 from kafka_email.testing import EmbeddedBroker
-from support.embedded import config_for, eventually, in_threads, native_threads, publish, publishes, usernames
+from support.package.embedded import config_for, eventually, in_threads, native_threads, publish, publishes, usernames
 
 broker = EmbeddedBroker().start()
 config = config_for(broker, request_timeout_ms=10_000)

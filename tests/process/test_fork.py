@@ -2,13 +2,13 @@
 
 import pytest
 
-from support.process import assert_clean, run_script
+from support.package.process import assert_clean, run_script
 
 PREAMBLE = r"""
 import asyncio, multiprocessing, os, sys, warnings
 from kafka_email import KafkaConfig, NotStartedError, kafka_manager
 from kafka_email.testing import EmbeddedBroker
-from support.embedded import publish, usernames
+from support.package.embedded import publish, usernames
 
 def start(servers):
     return kafka_manager.start(KafkaConfig(bootstrap_servers=servers, request_timeout_ms=3000))

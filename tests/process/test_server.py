@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from kafka_email.testing import EmbeddedBroker
-from support.embedded import usernames
+from support.package.embedded import usernames
+from support.package.process import TESTS, Finished, assert_clean, finish, process
 from support.ports import HOST, free_port
-from support.process import TESTS, Finished, assert_clean, finish, process
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from statistics import mean, median
 from kafka_email import KafkaError, RecordMetadata
 from soak.application import LATE_S
 from soak.plot import plot
-from support import consume
-from support.account import settle
-from support.kafka import KafkaCluster
-from support.kafka_node import KafkaNode
-from support.traffic import Attempt
+from support.faults.account import settle
+from support.faults.traffic import Attempt
+from support.kafka import consume
+from support.kafka.cluster import KafkaCluster
+from support.kafka.node import KafkaNode
 
 CALM_S = (15.0, 45.0)
 FROZEN_S = 8.0

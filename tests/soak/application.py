@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kafka_email import RecordMetadata
-from support.embedded import native_threads, open_files
-from support.traffic import Attempt, publishing
+from support.faults.traffic import Attempt, publishing
+from support.package.embedded import native_threads, open_files
 
 LATE_S = 0.02
 """What a tick of the loop may be late."""

@@ -1,1 +1,1 @@
-"""What the tests share: a real Kafka on this machine, certificates for it, and independent consumers."""
+"""What the tests share: a real Kafka, faults, and helpers around the installed package."""

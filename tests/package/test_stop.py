@@ -1,0 +1,192 @@
+"""stop(): flushes within its time, fails the rest, reports, and releases everything."""
+
+import asyncio
+import logging
+import time
+from unittest.mock import ANY
+
+import pytest
+
+from kafka_email import ProducerClosedError, StopReport, kafka_manager
+from support.package.embedded import (
+    config_for,
+    eventually,
+    native_threads,
+    open_files,
+    publish,
+    publishes,
+    started,
+    ticking,
+)
+
+NOTHING = StopReport(delivered=0, failed=0, elapsed_s=0.0)
+
+
+async def test_without_start_and_twice_it_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    assert await kafka_manager.stop() == NOTHING
+    async with started():
+        await kafka_manager.stop()
+        caplog.set_level(logging.DEBUG, "kafka_email")
+        assert await kafka_manager.stop() == NOTHING
+        assert not caplog.records
+
+
+async def test_what_is_under_way_is_delivered_and_counted() -> None:
+    async with started() as broker:
+        await publish()
+        broker.round_trip_ms = 300
+        tasks = publishes(7)
+        await asyncio.sleep(0.05)
+        async with ticking() as pauses:
+            report = await kafka_manager.stop()
+        assert (report.delivered, report.failed) == (7, 0)
+        assert 0.1 < report.elapsed_s < 3
+        assert max(pauses) < 0.2
+        assert [stored.offset for stored in await asyncio.gather(*tasks)] == list(range(1, 8))
+
+
+async def test_what_waits_for_space_is_delivered_too() -> None:
+    async with started(queue_max_messages=2) as broker:
+        broker.round_trip_ms = 50
+        tasks = publishes(12)
+        await asyncio.sleep(0.02)
+        assert (await kafka_manager.stop()).delivered == 12
+        await asyncio.gather(*tasks)
+        broker.round_trip_ms = 0
+        assert len(broker.records("email-events")) == 12
+
+
+async def test_the_report_is_frozen_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with started():
+        caplog.set_level(logging.INFO, "kafka_email")
+        report = await kafka_manager.stop()
+        with pytest.raises(AttributeError):
+            report.failed = 1  # type: ignore[misc]
+        (record,) = caplog.records
+        assert (record.levelname, record.event) == ("INFO", "stopped")
+        assert "0 events delivered, 0 failed" in record.message
+
+
+async def test_events_past_the_deadline_fail_as_not_delivered_when_they_never_left() -> None:
+    async with started(request_timeout_ms=20_000, queue_max_messages=3) as broker:
+        await publish()
+        broker.broker_down()
+        await asyncio.sleep(0.1)
+        tasks = publishes(5)
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        report = await kafka_manager.stop(0.3)
+        assert time.monotonic() - began < 3
+        assert (report.delivered, report.failed) == (0, 5)
+        for error in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(error, ProducerClosedError)
+            assert (error.code, error.retriable, error.maybe_delivered) == ("PRODUCER_CLOSED", False, False)
+            assert error.topic == "email-events"
+
+
+async def test_events_past_the_deadline_fail_as_maybe_delivered_when_they_were_sent() -> None:
+    async with started(request_timeout_ms=20_000) as broker:
+        await publish()
+        broker.round_trip_ms = 2000
+        task = asyncio.create_task(publish())
+        await asyncio.sleep(0.2)
+        assert (await kafka_manager.stop(0.2)).failed == 1
+        with pytest.raises(ProducerClosedError) as caught:
+            await task
+        assert caught.value.maybe_delivered
+
+
+async def test_the_report_tells_how_long_it_took_with_the_cluster_down_as_well() -> None:
+    async with started() as broker:
+        broker.broker_down()
+        await asyncio.sleep(0.1)  # a look at the cluster is under way
+        began = time.monotonic()
+        report = await kafka_manager.stop(0.1)
+        assert report.elapsed_s == pytest.approx(time.monotonic() - began, abs=0.3)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.001])
+async def test_an_impossible_timeout_is_no_error(timeout: float) -> None:
+    async with started() as broker:
+        broker.broker_down()
+        task = asyncio.create_task(publish())
+        await asyncio.sleep(0.01)
+        assert (await kafka_manager.stop(timeout)).failed == 1
+        with pytest.raises(ProducerClosedError):
+            await task
+
+
+async def test_concurrent_calls_do_not_raise() -> None:
+    async with started():
+        reports = await asyncio.gather(*[kafka_manager.stop() for _ in range(5)])
+        assert all(report.failed == 0 for report in reports)
+
+
+async def test_publishing_afterwards_fails() -> None:
+    async with started():
+        await publish()
+        await kafka_manager.stop()
+        assert kafka_manager.is_connected is False
+        with pytest.raises(ProducerClosedError) as caught:
+            await publish()
+        assert isinstance(caught.value, RuntimeError)
+        assert (caught.value.code, caught.value.maybe_delivered) == ("PRODUCER_CLOSED", False)
+
+
+async def test_publishing_meanwhile_fails() -> None:
+    async with started() as broker:
+        await publish()
+        broker.round_trip_ms = 200
+        tasks = publishes(1)
+        await asyncio.sleep(0.02)
+        stopping = asyncio.create_task(kafka_manager.stop())
+        await asyncio.sleep(0.02)
+        with pytest.raises(ProducerClosedError):
+            await publish()
+        assert (await stopping).delivered == 1
+        await asyncio.gather(*tasks)
+
+
+async def test_cancelled_it_goes_on_in_the_background() -> None:
+    async with started() as broker:
+        await publish()
+        broker.round_trip_ms = 300
+        task = asyncio.create_task(publish())
+        await asyncio.sleep(0.02)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(kafka_manager.stop(), 0.05)
+        assert (await task).offset == 1
+
+
+async def test_nothing_is_logged_afterwards(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "kafka_email")
+    async with started(producer_options={"debug": "all"}) as broker:
+        await asyncio.gather(*publishes(20))
+        assert any(record.name == "kafka_email.librdkafka" for record in caplog.records)
+        await kafka_manager.stop()
+        caplog.clear()
+        broker.broker_down()
+        await asyncio.sleep(1)
+        assert not caplog.records
+
+
+async def test_threads_and_files_are_released() -> None:
+    async with started() as broker:
+        await kafka_manager.stop()
+        await asyncio.sleep(0.2)
+        threads, files = native_threads(), open_files()
+        for _ in range(10):
+            await kafka_manager.start(config_for(broker))
+            await publish()
+            assert native_threads()["kafka-email-pol"] == 1
+            await kafka_manager.stop()
+        await eventually(lambda: native_threads() <= threads, 3)
+        await eventually(lambda: open_files() <= files, 3)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), -1.0, 10**12])
+async def test_any_number_is_a_timeout(timeout: float) -> None:
+    async with started():
+        await publish()
+        assert isinstance((await kafka_manager.health(timeout)).healthy, bool)
+        assert await kafka_manager.stop(timeout) == StopReport(0, 0, elapsed_s=ANY)
