@@ -23,6 +23,8 @@ pub(crate) struct BrokerErrors {
 
 struct BrokerError {
     kind: Kind,
+    /// The broker's number, once librdkafka has named it; before, it names a bootstrap address.
+    number: Option<i32>,
     text: String,
     reported: Instant,
 }
@@ -44,7 +46,9 @@ impl BrokerErrors {
         errors.retain(|_, error| error.is_current(now));
         let broker = broker_of(&text).to_owned();
         if errors.len() < MAX_BROKERS || errors.contains_key(&broker) {
-            errors.insert(broker, BrokerError { kind: Kind::of(code), text, reported: now });
+            let known = errors.get(&broker).and_then(|error| error.number);
+            let number = number_of(&text).or(known);
+            errors.insert(broker, BrokerError { kind: Kind::of(code), number, text, reported: now });
         }
     }
 
@@ -62,7 +66,7 @@ impl BrokerErrors {
 
     /// Whether one of the errors is about the broker with this number.
     pub(crate) fn concern(&self, broker: i32, now: Instant) -> bool {
-        self.errors.lock().values().any(|error| error.is_current(now) && number_of(&error.text) == Some(broker))
+        self.errors.lock().values().any(|error| error.is_current(now) && error.number == Some(broker))
     }
 
     /// Why a start ended without a connection.
@@ -168,6 +172,8 @@ mod tests {
         errors.note(Code::BrokerTransportFailure, REFUSED, now);
         errors.note(Code::Resolve, "kafka-2:9092/bootstrap: Failed to resolve 'kafka-2:9092'", now);
         assert!(errors.concern(1, now) && !errors.concern(2, now));
+        errors.note(Code::BrokerTransportFailure, "127.0.0.1:9092/bootstrap: Disconnected", now);
+        assert!(errors.concern(1, now), "the same address");
         assert!(!errors.concern(1, now + LIFETIME));
     }
 

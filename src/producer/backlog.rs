@@ -36,6 +36,8 @@ pub(super) struct Backlog {
 struct Line {
     waiting: VecDeque<Waiting>,
     watched: HashMap<Ticket, Instant>,
+    /// Whether the poller sleeps until an event waits.
+    poller_sleeps: bool,
 }
 
 struct Waiting {
@@ -101,12 +103,25 @@ impl Backlog {
         self.line.lock().waiting.front().map(|first| first.since)
     }
 
-    /// Puts a copy of the record at the end of the line.
-    pub(super) fn push(&self, record: &Record<'_>, ticket: Ticket, now: Instant) {
+    /// Puts a copy of the record at the end of the line. Returns whether the poller sleeps, and has to be woken.
+    pub(super) fn push(&self, record: &Record<'_>, ticket: Ticket, now: Instant) -> bool {
         let waiting = Waiting { record: OwnedRecord::from(record), ticket, since: now };
         let mut line = self.line.lock();
         line.waiting.push_back(waiting);
         self.publish_sizes(&line);
+        mem::take(&mut line.poller_sleeps)
+    }
+
+    /// Whether the poller may sleep until [`Self::push`] says that it has to be woken: nothing waits at this moment.
+    pub(super) fn let_poller_sleep(&self) -> bool {
+        let mut line = self.line.lock();
+        line.poller_sleeps = line.waiting.is_empty() && line.watched.is_empty();
+        line.poller_sleeps
+    }
+
+    /// The poller is awake.
+    pub(super) fn end_sleep(&self) {
+        self.line.lock().poller_sleeps = false;
     }
 
     /// Offers events from the front of the line until one has to wait; `refuse` gets the refused ones.
@@ -333,6 +348,20 @@ mod tests {
         let expired = backlog.expire(Instant::now());
         assert_eq!((expired.queued, expired.waiting), (vec![queued], vec![waiting]));
         assert_eq!(backlog.clear(), [later]);
+    }
+
+    #[test]
+    fn a_sleeping_poller_is_woken_once_by_the_first_event_that_waits() {
+        let backlog = Backlog::new(TIME_LIMIT);
+        let record = Record { topic: "t", key: b"k", payload: b"p", headers: &[] };
+        let push = || backlog.push(&record, Ticket::new(1, 0), Instant::now());
+        assert!(backlog.let_poller_sleep());
+        assert_eq!([push(), push()], [true, false]);
+        assert!(!backlog.let_poller_sleep(), "events wait");
+        backlog.clear();
+        assert!(backlog.let_poller_sleep());
+        backlog.end_sleep();
+        assert!(!push());
     }
 
     #[test]

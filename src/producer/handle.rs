@@ -170,7 +170,10 @@ mod tests {
     }
 
     fn opened(changes: &serde_json::Value) -> Opened {
-        let broker = EmbeddedBroker::start(1).unwrap();
+        opened_at(EmbeddedBroker::start(1).unwrap(), changes)
+    }
+
+    fn opened_at(broker: EmbeddedBroker, changes: &serde_json::Value) -> Opened {
         let queue = Arc::new(OutcomeQueue::new().unwrap());
         let settings = settings(broker.bootstrap_servers(), changes);
         let producer = Producer::open(settings, false, None, &queue).unwrap();
@@ -264,6 +267,41 @@ mod tests {
         opened.outcomes(20);
         let elapsed = began.elapsed();
         assert!(elapsed < Duration::from_millis(950), "two round trips, and no nap of a second: {elapsed:?}");
+    }
+
+    /// A user without the right to write: the brokers refuse the producer id, for as long as nobody grants the right.
+    #[test]
+    fn a_missing_right_is_named_at_once_and_its_grant_needs_no_restart() {
+        let broker = EmbeddedBroker::start(1).unwrap();
+        broker.fail_next("InitProducerId", 31, 4).unwrap();
+        let opened = opened_at(broker, &serde_json::json!({"required": false}));
+        let began = Instant::now();
+        let failure = match opened.enqueue("event", 1) {
+            Err(failure) => failure,
+            Ok(_) => match opened.outcomes(1).pop() {
+                Some(Outcome::Event(1, EventOutcome::Failed(failure))) => *failure,
+                _ => panic!("an event cannot be stored without the right"),
+            },
+        };
+        assert_eq!((failure.kind.class, failure.kind.retriable), (Class::Authorization, false), "{failure}");
+        assert!(began.elapsed() < Duration::from_secs(2), "not after its deadline");
+        assert!(!opened.producer.is_connected());
+        let mut slot = 1;
+        let stored = loop {
+            slot += 1;
+            assert!(began.elapsed() < LIMIT, "never stored");
+            sleep(Duration::from_millis(50));
+            if opened.enqueue("event", slot).is_ok() {
+                if let Some(Outcome::Event(_, EventOutcome::Delivered(stored))) = opened.outcomes(1).pop() {
+                    break stored;
+                }
+            }
+        };
+        assert_eq!(stored.offset, 0);
+        while !opened.producer.is_connected() {
+            assert!(began.elapsed() < LIMIT, "never connected");
+            sleep(Duration::from_millis(10));
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The way out: from the caller to librdkafka, at once, or through the backlog.
 
 use std::collections::HashSet;
-use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,8 +50,6 @@ pub(super) struct Pipeline {
     backlog: Backlog,
     counters: Counters,
     limits: Limits,
-    /// Whether the poller sleeps until it is woken, because nothing waits.
-    poller_sleeps: AtomicBool,
 }
 
 enum Slot {
@@ -71,7 +68,6 @@ impl Pipeline {
             backlog: Backlog::new(settings.time_limit()),
             counters: Counters::default(),
             limits: settings.limits(),
-            poller_sleeps: AtomicBool::new(false),
         }
     }
 
@@ -121,8 +117,9 @@ impl Pipeline {
         }
         let has_to_wait = has_to_wait || self.is_full();
         self.counters.accept();
-        self.backlog.push(record, ticket, Instant::now());
-        self.wake_poller();
+        if self.backlog.push(record, ticket, Instant::now()) {
+            self.wake_poller();
+        }
         if !has_to_wait && (self.gate.is_open() || self.backlog.len() >= gate::MANY) {
             self.drain(refuse);
         }
@@ -270,25 +267,19 @@ impl Pipeline {
         self.gate.is_open() || self.backlog.is_blocked()
     }
 
-    /// The poller wants to sleep until an event waits. Returns whether it may: nothing came meanwhile.
+    /// Whether the poller may sleep until an event waits.
     pub(super) fn let_poller_sleep(&self) -> bool {
-        self.poller_sleeps.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `wake_poller`: one of the two threads sees what the other wrote.
-        fence(Ordering::SeqCst);
-        self.is_idle()
+        self.backlog.let_poller_sleep()
     }
 
     /// The poller is awake.
     pub(super) fn end_sleep(&self) {
-        self.poller_sleeps.store(false, Ordering::Relaxed);
+        self.backlog.end_sleep();
     }
 
     fn wake_poller(&self) {
-        fence(Ordering::SeqCst);
-        if self.poller_sleeps.load(Ordering::Relaxed) {
-            if let Some(client) = self.client() {
-                client.wake();
-            }
+        if let Some(client) = self.client() {
+            client.wake();
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{sleep_until, Instant as TokioInstant};
 
 use super::closed::closed;
 use super::command::{Command, Stop};
-use super::connection::{Action, Connection, Input, View, PROBE_TIMEOUT};
+use super::connection::{Action, Connection, Input, Target, View, PROBE_TIMEOUT};
 use super::core::Core;
 use super::counters::Counts;
 use super::metrics::METRICS;
@@ -28,7 +28,7 @@ use super::status::Generation;
 use crate::handover::Ticket;
 use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::health::ClusterHealth;
-use crate::kafka::librdkafka::{Client, Code};
+use crate::kafka::librdkafka::{Broker, Client, Code};
 
 /// A probe, a flush, and probes of clients that died meanwhile.
 const MAX_BLOCKING_THREADS: usize = 4;
@@ -56,7 +56,7 @@ pub(super) fn spawn(core: Arc<Core>, inbox: UnboundedReceiver<Command>) -> io::R
     Ok(())
 }
 
-type Probe = JoinHandle<(Result<Vec<i32>, Code>, Duration)>;
+type Probe = JoinHandle<(Result<Vec<Broker>, Code>, Duration)>;
 
 struct Supervisor {
     core: Arc<Core>,
@@ -125,7 +125,7 @@ impl Supervisor {
                 self.core.pipeline().refuse_events(failure);
                 self.core.drain();
             }
-            Action::Probe(broker) => self.start_probe(broker),
+            Action::Probe(target) => self.start_probe(target),
             Action::SetConnected(is_connected) => self.core.status().set_connected(is_connected),
             Action::ForgetBrokerErrors => self.core.status().broker_errors().clear(),
             Action::AnswerStart(ticket, answer) => {
@@ -171,20 +171,21 @@ impl Supervisor {
         }
     }
 
-    fn start_probe(&mut self, broker: Option<i32>) {
+    fn start_probe(&mut self, target: Target) {
         let Some(client) = self.core.pipeline().client() else { return };
         let usual_topic = self.core.settings().email_topic().to_owned();
         self.probe = Some(spawn_blocking(move || {
             let asked = Instant::now();
-            let result = match broker {
-                Some(broker) => client.probe_broker(broker, PROBE_TIMEOUT),
-                None => client.probe(&usual_topic, PROBE_TIMEOUT),
+            let result = match target {
+                Target::Any => client.probe(&usual_topic, PROBE_TIMEOUT),
+                Target::Connected => client.probe_connected(&usual_topic, PROBE_TIMEOUT),
+                Target::This(broker) => client.probe_broker(&broker, PROBE_TIMEOUT),
             };
             (result, asked.elapsed())
         }));
     }
 
-    fn on_probed(&mut self, result: Result<Vec<i32>, Code>, waited: Duration) {
+    fn on_probed(&mut self, result: Result<Vec<Broker>, Code>, waited: Duration) {
         self.probe = None;
         match result {
             Ok(brokers) => {
@@ -230,7 +231,7 @@ impl Supervisor {
 }
 
 /// The result of the probe; waits for ever when there is none.
-async fn probed(probe: &mut Option<Probe>) -> (Result<Vec<i32>, Code>, Duration) {
+async fn probed(probe: &mut Option<Probe>) -> (Result<Vec<Broker>, Code>, Duration) {
     match probe {
         Some(handle) => handle.await.unwrap_or((Err(Code::Fail), Duration::ZERO)),
         None => pending().await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -79,9 +79,9 @@ impl EmbeddedBrokerRef {
         Ok(py.detach(|| broker.set_round_trip(delay))?)
     }
 
-    fn fail_next(&self, py: Python<'_>, code: i32, count: usize) -> PyResult<()> {
+    fn fail_next(&self, py: Python<'_>, request: &str, code: i32, count: usize) -> PyResult<()> {
         let broker = self.running()?;
-        Ok(py.detach(|| broker.fail_next(code, count))?)
+        Ok(py.detach(|| broker.fail_next(request, code, count))?)
     }
 
     fn records(&self, py: Python<'_>, topic: &str) -> PyResult<Vec<StoredRecord>> {
@@ -100,6 +100,9 @@ impl EmbeddedBrokerRef {
 
 impl From<BrokerError> for PyErr {
     fn from(error: BrokerError) -> Self {
-        PyRuntimeError::new_err(error.to_string())
+        match error {
+            BrokerError::UnknownRequest(_) | BrokerError::UnknownCode(_) => PyValueError::new_err(error.to_string()),
+            _ => PyRuntimeError::new_err(error.to_string()),
+        }
     }
 }

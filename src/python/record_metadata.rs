@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
+use uuid::Uuid;
 
 use crate::email::EventId;
 use crate::kafka::librdkafka::Acknowledgement;
@@ -30,7 +31,7 @@ impl RecordMetadata {
     pub(super) fn acknowledged(topic: Py<PyString>, stored: Acknowledgement, event_id: EventId) -> Self {
         let Acknowledgement { partition, offset, timestamp_ms } = stored;
         let timestamp_ms = if testing::is_made_up(timestamp_ms) { created_ms(event_id) } else { timestamp_ms };
-        Self { topic, partition, offset, timestamp_ms, event_id: event_id.to_string() }
+        Self { topic, partition, offset, timestamp_ms, event_id: text(event_id) }
     }
 
     fn key(&self) -> (String, i32, i64, i64, String) {
@@ -48,6 +49,11 @@ impl std::hash::Hash for RecordMetadata {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.key().hash(state);
     }
+}
+
+/// As `to_string`, without the formatting machinery: this is on the way of every event.
+fn text(event_id: EventId) -> String {
+    event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
 /// The time in a `UUIDv7`: its first 48 bits (RFC 9562, section 5.7).

@@ -39,6 +39,8 @@ pub(crate) enum BrokerError {
     Stopped,
     #[error("the embedded broker refused: {0}")]
     Refused(#[from] KafkaError),
+    #[error("the embedded broker answers no request of the name {0:?}")]
+    UnknownRequest(String),
     #[error("Kafka has no error code {0}")]
     UnknownCode(i32),
     /// It did not hand out its records in time.
@@ -140,13 +142,14 @@ impl EmbeddedBroker {
         self.each_broker(move |cluster, id| cluster.broker_round_trip_time(id, delay))
     }
 
-    /// Answers the next `count` Produce requests with an error.
+    /// Answers the next `count` requests of a kind with an error.
     ///
     /// # Errors
-    /// When Kafka has no such code, or the broker is stopped.
-    pub(crate) fn fail_next(&self, code: i32, count: usize) -> Result<(), BrokerError> {
+    /// When Kafka has no such request or no such code, or the broker is stopped.
+    pub(crate) fn fail_next(&self, request: &str, code: i32, count: usize) -> Result<(), BrokerError> {
+        let api_key = api_key(request).ok_or_else(|| BrokerError::UnknownRequest(request.to_owned()))?;
         let error = rd_kafka_resp_err_t::try_from(code).map_err(|_| BrokerError::UnknownCode(code))?;
-        self.run(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; count]))
+        self.run(move |cluster| cluster.request_errors(api_key, &vec![error; count]))
     }
 
     /// All records that a topic holds, ordered by partition and offset.
@@ -193,6 +196,27 @@ impl EmbeddedBroker {
         self.jobs.lock().as_ref().ok_or(BrokerError::Stopped)?.send(job).map_err(|_| BrokerError::Stopped)?;
         answer.recv().map_err(|_| BrokerError::Stopped)
     }
+}
+
+/// The requests that librdkafka's mock cluster answers, by Kafka's names
+/// (<https://kafka.apache.org/protocol#protocol_api_keys>).
+fn api_key(request: &str) -> Option<RDKafkaApiKey> {
+    Some(match request {
+        "Produce" => RDKafkaApiKey::Produce,
+        "Fetch" => RDKafkaApiKey::Fetch,
+        "ListOffsets" => RDKafkaApiKey::ListOffsets,
+        "Metadata" => RDKafkaApiKey::Metadata,
+        "OffsetCommit" => RDKafkaApiKey::OffsetCommit,
+        "OffsetFetch" => RDKafkaApiKey::OffsetFetch,
+        "FindCoordinator" => RDKafkaApiKey::FindCoordinator,
+        "JoinGroup" => RDKafkaApiKey::JoinGroup,
+        "Heartbeat" => RDKafkaApiKey::Heartbeat,
+        "LeaveGroup" => RDKafkaApiKey::LeaveGroup,
+        "SyncGroup" => RDKafkaApiKey::SyncGroup,
+        "ApiVersions" => RDKafkaApiKey::ApiVersion,
+        "InitProducerId" => RDKafkaApiKey::InitProducerId,
+        _ => return None,
+    })
 }
 
 /// First and next offset of each partition that holds records.

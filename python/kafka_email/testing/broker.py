@@ -26,23 +26,30 @@ _ERROR_CODES = {
     "REPLICA_NOT_AVAILABLE": 9,
     "MESSAGE_TOO_LARGE": 10,
     "NETWORK_EXCEPTION": 13,
+    "COORDINATOR_LOAD_IN_PROGRESS": 14,
+    "COORDINATOR_NOT_AVAILABLE": 15,
+    "NOT_COORDINATOR": 16,
     "INVALID_TOPIC_EXCEPTION": 17,
     "RECORD_LIST_TOO_LARGE": 18,
     "NOT_ENOUGH_REPLICAS": 19,
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND": 20,
     "INVALID_REQUIRED_ACKS": 21,
     "TOPIC_AUTHORIZATION_FAILED": 29,
+    "GROUP_AUTHORIZATION_FAILED": 30,
     "CLUSTER_AUTHORIZATION_FAILED": 31,
     "INVALID_TIMESTAMP": 32,
+    "UNSUPPORTED_VERSION": 35,
     "POLICY_VIOLATION": 44,
     "OUT_OF_ORDER_SEQUENCE_NUMBER": 45,
     "DUPLICATE_SEQUENCE_NUMBER": 46,
     "INVALID_PRODUCER_EPOCH": 47,
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": 53,
     "KAFKA_STORAGE_ERROR": 56,
     "UNKNOWN_PRODUCER_ID": 59,
     "UNSUPPORTED_COMPRESSION_TYPE": 76,
     "INVALID_RECORD": 87,
     "THROTTLING_QUOTA_EXCEEDED": 89,
+    "PRODUCER_FENCED": 90,
 }
 
 
@@ -200,8 +207,8 @@ class EmbeddedBroker:
         """Accept connections again; the records are still there. The argument is as for :meth:`broker_down`."""
         self._running.set_down(broker, False)
 
-    def fail_next(self, code: str | int, n: int = 1) -> None:
-        """Answer the next ``n`` Produce requests with an error.
+    def fail_next(self, code: str | int, n: int = 1, *, request: str = "Produce") -> None:
+        """Answer the next ``n`` requests of a kind with an error.
 
         Unlike a real broker, this one does not check sequence numbers: it stores a request that follows the failed one,
         and librdkafka may take that for an acknowledgement of both. In a test that counts records, use
@@ -210,13 +217,15 @@ class EmbeddedBroker:
         Args:
             code: Kafka's name or number of the error (https://kafka.apache.org/protocol#protocol_error_codes).
             n: How many requests; a retry is a request too.
+            request: Kafka's name of the request (https://kafka.apache.org/protocol#protocol_api_keys), such as
+                ``InitProducerId`` or ``Metadata``.
 
         Raises:
-            ValueError: There is no error of that name.
+            ValueError: There is no error, or no request, of that name.
         """
         if isinstance(code, str) and code not in _ERROR_CODES:
             raise ValueError(f"unknown error {code!r}: one of {', '.join(_ERROR_CODES)}, or a number")
-        self._running.fail_next(_ERROR_CODES[code] if isinstance(code, str) else code, n)
+        self._running.fail_next(request, _ERROR_CODES[code] if isinstance(code, str) else code, n)
 
     @property
     def _running(self) -> NativeBroker:

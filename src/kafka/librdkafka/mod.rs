@@ -14,6 +14,7 @@ mod token;
 /// librdkafka's error codes: Kafka's own, and librdkafka's below zero.
 pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
 
+pub(crate) use client::Broker;
 pub use client::Client;
 pub use event::Event;
 pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};

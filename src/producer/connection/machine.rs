@@ -2,28 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use super::probing::{Probing, PROBE_TIMEOUT, WATCH_INTERVAL};
 use super::progress::Progress;
 use super::rebuild_log::RebuildLog;
 use super::state::{Action, Input, StartPlan, State, View};
 use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
 use crate::kafka::health::ClusterHealth;
+use crate::kafka::librdkafka::Broker;
 use crate::kafka::log_line::LogEvent;
 use crate::kafka::outage::Outage;
 
-/// The longest that one probe blocks. A blocking call cannot be cancelled, so it is also the longest delay of a stop.
-pub(in crate::producer) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Probes of one connection attempt when no broker refuses and none answers.
 pub(super) const PROBES_OF_ATTEMPT: u32 = 5;
-/// A new client probes twice. librdkafka asks for its producer id on metadata; if the first reply's connection closes,
-/// only another metadata reply makes it ask again before 500 ms.
-const FIRST_PROBES: u32 = 2;
 /// Silent probes after which a connected cluster counts as out of reach.
 pub(super) const PROBES_UNTIL_LOST: u32 = 3;
 /// How long events may be outstanding without an acknowledgement, in a cluster that answers probes.
 pub(super) const LONGEST_STALL: Duration = Duration::from_secs(6);
-/// Pause between probes of a cluster that is well.
-pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(3);
 /// Longest pause between two connection attempts, and between two clients built in place of dead ones.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The first client in place of a dead one is built at once; this is the pause before the second. It doubles.
@@ -36,14 +31,7 @@ pub(super) const PROBATION: Duration = Duration::from_secs(3);
 pub(in crate::producer) struct Connection {
     plan: StartPlan,
     pub(super) state: State,
-    pub(super) is_probing: bool,
-    next_probe: Instant,
-    /// Probes in a row without an answer.
-    silent_probes: u32,
-    /// Answers to the present client.
-    answers: u32,
-    /// Brokers in the last answer.
-    brokers: Vec<i32>,
+    pub(super) probing: Probing,
     /// Clients in a row that were built in place of dead ones.
     rebuilds: u32,
     progress: Progress,
@@ -58,11 +46,7 @@ impl Connection {
         Self {
             plan,
             state: State::Starting,
-            is_probing: false,
-            next_probe: now,
-            silent_probes: 0,
-            answers: 0,
-            brokers: Vec::new(),
+            probing: Probing::new(now),
             rebuilds: 0,
             progress: Progress::new(now),
             outage: Outage::default(),
@@ -81,7 +65,7 @@ impl Connection {
     pub(in crate::producer) fn next_deadline(&self) -> Option<Instant> {
         let own = match &self.state {
             State::Rebuilding { at, .. } => *at,
-            _ if self.state.has_client() && !self.is_probing => Some(self.next_probe),
+            _ if self.state.has_client() => self.probing.deadline(),
             _ => None,
         };
         self.health_questions.iter().map(|(_, deadline)| *deadline).chain(own).min()
@@ -115,8 +99,7 @@ impl Connection {
             }
             _ => return,
         }
-        (self.answers, self.silent_probes, self.next_probe) = (0, 0, view.now);
-        self.brokers.clear();
+        self.probing = Probing::new(view.now);
         actions.push(Action::ForgetBrokerErrors);
     }
 
@@ -137,7 +120,6 @@ impl Connection {
             return;
         }
         actions.push(Action::RetireClient);
-        self.is_probing = false;
         if self.unproven(view).is_none() {
             self.rebuilds = 0;
         }
@@ -167,27 +149,23 @@ impl Connection {
         self.state = State::Rebuilding { cause, at };
     }
 
-    fn on_answer(&mut self, brokers: Vec<i32>, latency: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
+    fn on_answer(&mut self, brokers: Vec<Broker>, latency: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
         if !self.state.has_client() {
             return;
         }
-        self.is_probing = false;
-        self.silent_probes = 0;
-        self.answers = self.answers.saturating_add(1);
         let count = brokers.len();
-        self.brokers = brokers;
+        let pause = if matches!(self.state, State::Recovering { .. }) { PROBE_TIMEOUT } else { WATCH_INTERVAL };
+        self.probing.answered(brokers, pause, view.now);
         let stall = self.progress.stall(view.delivered, view.outstanding, view.now);
         if let State::Recovering { answered, .. } = &mut self.state {
             answered.get_or_insert(view.now);
             if let Some(cause) = self.unproven(view) {
-                self.next_probe = view.now + if self.answers < FIRST_PROBES { Duration::ZERO } else { PROBE_TIMEOUT };
                 return self.answer_health(&ClusterHealth::Ill(cause), actions);
             }
         } else if stall > LONGEST_STALL && !matches!(self.state, State::Connecting { .. }) {
             return self.stall(stall, view, actions);
         }
         self.connect(view, actions);
-        self.next_probe = view.now + if self.answers < FIRST_PROBES { Duration::ZERO } else { WATCH_INTERVAL };
         self.answer_health(&ClusterHealth::Well { brokers: count, latency }, actions);
     }
 
@@ -217,7 +195,7 @@ impl Connection {
     fn stall(&mut self, stall: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
         let known = view.errors.text(view.now).map_or(String::new(), |cause| format!(" ({cause})"));
         let cause = format!("the brokers answer, but acknowledged no event for {} s{known}", stall.as_secs());
-        self.next_probe = view.now + PROBE_TIMEOUT;
+        self.probing.postpone(PROBE_TIMEOUT, view.now);
         self.lose(State::Stalled, &cause, view, actions);
         self.answer_health(&ClusterHealth::Ill(cause), actions);
     }
@@ -232,16 +210,13 @@ impl Connection {
         if !self.state.has_client() {
             return;
         }
-        self.is_probing = false;
-        self.silent_probes += 1;
+        self.probing.stayed_silent(waited, view);
         let error = view.errors.text(view.now);
-        let is_lost = self.silent_probes >= PROBES_UNTIL_LOST || !matches!(self.state, State::Connected);
+        let is_lost = self.probing.silent() >= PROBES_UNTIL_LOST || !matches!(self.state, State::Connected);
         // While no broker has reported an error, health checks wait: another broker may still answer in time.
         let is_certain = error.is_some() || is_lost;
         let is_refused = error.is_some();
         let cause = error.unwrap_or_else(|| format!("no broker answered ({code})"));
-        // Probe again at once, but no more often than a silent probe takes: librdkafka may refuse immediately.
-        self.next_probe = view.now + PROBE_TIMEOUT.saturating_sub(waited);
         match &mut self.state {
             State::Connecting { attempt } => {
                 let attempt = *attempt;
@@ -268,15 +243,14 @@ impl Connection {
         view: &View<'_>,
         actions: &mut Vec<Action>,
     ) {
-        if !is_refused && self.silent_probes < PROBES_OF_ATTEMPT {
+        if !is_refused && self.probing.silent() < PROBES_OF_ATTEMPT {
             return;
         }
-        self.silent_probes = 0;
         actions.extend(self.outage.continues(cause, view.now).map(Action::Log));
         if attempt >= self.plan.max_attempts || !self.plan.is_required {
             return self.give_up_attempts(attempt, view, actions);
         }
-        self.next_probe = view.now + doubled(self.plan.retry_delay, attempt - 1);
+        self.probing.rest(doubled(self.plan.retry_delay, attempt - 1), view.now);
         self.state = State::Connecting { attempt: attempt + 1 };
     }
 
@@ -299,7 +273,7 @@ impl Connection {
                 }
             }
             State::Recovering { .. } if self.unproven(view).is_none() => self.connect(view, actions),
-            _ => self.probe(view, actions),
+            _ => self.probe_soon(view, actions),
         }
     }
 
@@ -315,8 +289,8 @@ impl Connection {
             if at.take_if(|at| *at <= view.now).is_some() {
                 actions.push(Action::BuildClient);
             }
-        } else if self.state.has_client() && self.next_probe <= view.now {
-            self.next_probe = view.now + WATCH_INTERVAL;
+        } else if self.state.has_client() && self.probing.deadline().is_some_and(|next| next <= view.now) {
+            self.probing.postpone(WATCH_INTERVAL, view.now);
             // An acknowledgement says as much as a probe does.
             if !self.was_acknowledged_lately(view) {
                 self.probe(view, actions);
@@ -329,22 +303,21 @@ impl Connection {
         matches!(self.state, State::Connected) && view.acknowledged_at.is_some_and(is_recent)
     }
 
-    /// Probes, unless a probe is on its way already.
-    fn probe(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
-        if self.state.has_client() && !self.is_probing {
-            self.is_probing = true;
-            actions.push(Action::Probe(self.broker_to_ask(view)));
+    /// Probes now, unless the cluster is out of reach and was probed a moment ago: each probe may make librdkafka try to
+    /// connect, and each refused connection raises an alarm.
+    fn probe_soon(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        let is_well = matches!(self.state, State::Connected) && self.probing.silent() == 0;
+        if !is_well && self.probing.was_sent_lately(view) {
+            self.probing.hurry(view);
+        } else {
+            self.probe(view, actions);
         }
     }
 
-    /// `None`: let librdkafka choose the broker. After a silent probe, ask two other known brokers by their numbers before
-    /// asking librdkafka again: an idle client may hold one connection, to a broker that hangs. A broker that reported an
-    /// error is not asked by its number: that would make librdkafka connect past its back-off.
-    fn broker_to_ask(&self, view: &View<'_>) -> Option<i32> {
-        let (round, turn) = (self.silent_probes / PROBES_UNTIL_LOST, self.silent_probes % PROBES_UNTIL_LOST);
-        let nth = turn.checked_sub(1)? + round * (PROBES_UNTIL_LOST - 1);
-        let broker = self.brokers.get(nth as usize % self.brokers.len().max(1)).copied();
-        broker.filter(|broker| !view.errors.concern(*broker, view.now))
+    fn probe(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        if self.state.has_client() {
+            actions.extend(self.probing.send(view).map(Action::Probe));
+        }
     }
 
     fn on_start_asked(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
@@ -359,9 +332,10 @@ impl Connection {
     fn on_health_asked(&mut self, ticket: Ticket, deadline: Instant, view: &View<'_>, actions: &mut Vec<Action>) {
         let known = match &self.state {
             State::Rebuilding { cause, .. } | State::Failed(cause) | State::Stopped(cause) => cause.message.clone(),
+            State::Unreachable if self.is_refused(view) => view.errors.text(view.now).unwrap_or_default(),
             _ => {
                 self.health_questions.push((ticket, deadline));
-                return self.probe(view, actions);
+                return self.probe_soon(view, actions);
             }
         };
         actions.push(Action::AnswerHealth(ticket, ClusterHealth::Ill(known)));
@@ -371,6 +345,11 @@ impl Connection {
         self.answer_start(&Err(failure.clone()), actions);
         self.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
         self.state = State::Stopped(failure);
+    }
+
+    /// Whether brokers refuse, and a probe would tell nothing new.
+    fn is_refused(&self, view: &View<'_>) -> bool {
+        view.errors.text(view.now).is_some() && self.probing.was_sent_lately(view)
     }
 
     fn finish_start(&mut self, actions: &mut Vec<Action>) {

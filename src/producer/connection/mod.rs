@@ -5,11 +5,13 @@
 //! them, in a drawing that `tests/arrows.rs` makes.
 
 mod machine;
+mod probing;
 mod progress;
 mod rebuild_log;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub(super) use machine::{Connection, PROBE_TIMEOUT};
-pub(super) use state::{Action, Input, StartPlan, View};
+pub(super) use machine::Connection;
+pub(super) use probing::PROBE_TIMEOUT;
+pub(super) use state::{Action, Input, StartPlan, Target, View};

@@ -6,6 +6,7 @@ use crate::handover::Ticket;
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::failure::Failure;
 use crate::kafka::health::ClusterHealth;
+use crate::kafka::librdkafka::Broker;
 use crate::kafka::log_line::LogLine;
 
 /// Where the connection stands.
@@ -21,9 +22,12 @@ pub(super) enum State {
     Unreachable,
     /// Brokers answer, and acknowledge none of the outstanding events.
     Stalled,
-    /// The client died, or none could be built; the next one is built when the back-off is over. `at` is None while the
-    /// supervisor builds it.
-    Rebuilding { cause: Failure, at: Option<Instant> },
+    /// The client died, or none could be built; the next one is built when the back-off is over.
+    Rebuilding {
+        cause: Failure,
+        /// None while the supervisor builds the client.
+        at: Option<Instant>,
+    },
     /// A client took the place of a dead one and has yet to prove itself.
     Recovering { cause: Failure, built: Instant, answered: Option<Instant> },
     /// `start()` raised this failure; nothing is tried until the manager closes the producer.
@@ -41,7 +45,7 @@ pub(in crate::producer) enum Input {
     ClientDied(Failure),
     /// A broker answered the probe.
     Answered {
-        brokers: Vec<i32>,
+        brokers: Vec<Broker>,
         latency: Duration,
     },
     /// The probe failed or timed out.
@@ -71,8 +75,8 @@ pub(in crate::producer) enum Action {
     RetireClient,
     /// Refuse events until a client is built.
     RefuseEvents(Failure),
-    /// Ask this broker, or whichever librdkafka chooses, and report with [`Input::Answered`] or [`Input::Silent`].
-    Probe(Option<i32>),
+    /// Ask for the brokers, and report with [`Input::Answered`] or [`Input::Silent`].
+    Probe(Target),
     SetConnected(bool),
     ForgetBrokerErrors,
     AnswerStart(Ticket, Result<(), Failure>),
@@ -97,6 +101,17 @@ impl StartPlan {
     pub(super) fn addresses(&self) -> usize {
         self.servers.split(',').filter(|server| !server.trim().is_empty()).count()
     }
+}
+
+/// Which broker is probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::producer) enum Target {
+    /// Whichever librdkafka chooses; wait for a connection if there is none.
+    Any,
+    /// Whichever librdkafka chooses of those that are connected. While brokers refuse, waiting for a connection would
+    /// make librdkafka connect past its back-off.
+    Connected,
+    This(Broker),
 }
 
 /// What is known at the moment of an input.

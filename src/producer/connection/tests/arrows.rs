@@ -36,7 +36,7 @@ pub(super) const ARROWS: &[Arrow] = &[
     arrow("connecting", "no attempt is left, or every address refuses for good", "failed", |life| {
         life.broker_error(Code::Authentication);
     }),
-    arrow_if_not_required("connecting", "the same, with required=False", "unreachable", |life| {
+    arrow_if_not_required("connecting", "an attempt fails, with required=False", "unreachable", |life| {
         (0..PROBES_OF_ATTEMPT).for_each(|_| life.silence());
     }),
     arrow("connecting", "fatal error", "failed", Life::die),
@@ -60,7 +60,7 @@ pub(super) const ARROWS: &[Arrow] = &[
     arrow("stalled", "silent probe", "unreachable", Life::silence),
     arrow("stalled", "fatal error", "rebuilding", Life::die),
     arrow("rebuilding", "client built, at first at once, then after a back-off", "recovering", Life::wait),
-    arrow("recovering", "an event is acknowledged, or brokers answer for 3 s", "connected", |life| {
+    arrow("recovering", "an event is acknowledged, or none is outstanding for 3 s", "connected", |life| {
         life.after(Duration::from_millis(1));
         life.acknowledge();
         life.answer();
@@ -91,7 +91,9 @@ fn table() -> String {
     let (_, source) = source.split_once("enum State {\n").unwrap();
     let (source, _) = source.split_once("\n}\n").unwrap();
     let (mut rows, mut sentence) = (Vec::new(), String::new());
-    for line in source.lines().map(str::trim) {
+    // The variants, and not their fields.
+    for line in source.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.starts_with([' ', '}']))
+    {
         if let Some(text) = line.strip_prefix("/// ") {
             sentence = format!("{sentence} {text}");
         } else {

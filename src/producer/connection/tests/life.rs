@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::machine::{Connection, LONGEST_STALL, PROBES_UNTIL_LOST, PROBE_TIMEOUT};
+use super::super::machine::{Connection, LONGEST_STALL, PROBES_UNTIL_LOST};
+use super::super::probing::PROBE_TIMEOUT;
 use super::super::state::{Action, Input, StartPlan, State, View};
 use crate::handover::Ticket;
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::health::ClusterHealth;
-use crate::kafka::librdkafka::Code;
+use crate::kafka::librdkafka::{Broker, Code};
 
 impl State {
     pub(super) fn name(&self) -> &'static str {
@@ -127,7 +128,7 @@ impl Life {
     }
 
     pub(super) fn answer(&mut self) {
-        self.input(Input::Answered { brokers: vec![1, 2, 3], latency: Duration::from_millis(1) });
+        self.input(Input::Answered { brokers: (1..=3).map(broker).collect(), latency: Duration::from_millis(1) });
     }
 
     pub(super) fn silence(&mut self) {
@@ -217,6 +218,10 @@ impl Life {
 
 pub(super) fn fatal() -> Failure {
     Failure::new(Kind::of(Code::ClusterAuthorizationFailed), "grant the right to write")
+}
+
+pub(super) fn broker(number: i32) -> Broker {
+    Broker::new(number, format!("broker-{number}"), 9092)
 }
 
 pub(super) fn closed() -> Failure {

@@ -52,7 +52,7 @@ fn live(life: &mut Life, steps: &[Step]) {
 
 fn take(life: &mut Life, step: &Step) {
     // Only a probe that was sent can be answered.
-    let is_probing = life.connection.is_probing;
+    let is_probing = life.connection.probing.deadline().is_none();
     match step {
         Step::Answer if is_probing => life.answer(),
         Step::Silence if is_probing => life.silence(),

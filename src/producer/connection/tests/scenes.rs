@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::machine::{PROBATION, PROBES_OF_ATTEMPT, WATCH_INTERVAL};
-use super::super::state::{Action, Input};
-use super::life::{closed, fatal, Life};
+use super::super::machine::{PROBATION, PROBES_OF_ATTEMPT};
+use super::super::probing::WATCH_INTERVAL;
+use super::super::state::{Action, Input, Target};
+use super::life::{broker, closed, fatal, Life};
 use crate::kafka::failure::Kind;
 use crate::kafka::health::ClusterHealth;
 use crate::kafka::librdkafka::Code;
@@ -141,24 +142,70 @@ fn acknowledgements_take_the_place_of_probes() {
     assert_eq!(life.count(|action| matches!(action, Action::Probe(_))), 1);
 }
 
+/// The next probe.
+fn asked(life: &mut Life) -> Target {
+    life.after(WATCH_INTERVAL);
+    life.input(Input::TimePassed);
+    match life.done.pop() {
+        Some(Action::Probe(target)) => target,
+        other => panic!("no probe but {other:?}"),
+    }
+}
+
 #[test]
-fn while_one_broker_hangs_the_others_are_asked_but_none_that_refuses() {
+fn while_one_broker_hangs_the_others_are_asked_by_their_numbers() {
     let mut life = Life::in_state("connected", true);
-    let mut asked = Vec::new();
+    let mut targets = Vec::new();
     for _ in 0..7 {
-        life.after(WATCH_INTERVAL);
-        life.input(Input::TimePassed);
-        asked.extend(life.done.drain(..).filter_map(|action| match action {
-            Action::Probe(broker) => Some(broker),
-            _ => None,
-        }));
+        targets.push(asked(&mut life));
         life.silence();
     }
-    assert_eq!(asked, [None, Some(1), Some(2), None, Some(3), Some(1), None]);
-    life.errors.note(Code::BrokerTransportFailure, "a:1/2: Connection refused", life.now);
-    life.wait();
-    assert!(matches!(life.done.last(), Some(Action::Probe(Some(2) | None))));
-    assert!(!matches!(life.done.last(), Some(Action::Probe(Some(2)))), "2 refuses");
+    let this = |number| Target::This(broker(number));
+    assert_eq!(targets, [Target::Any, this(1), this(2), Target::Any, this(3), this(1), Target::Any]);
+}
+
+#[test]
+fn a_broker_that_refuses_is_not_asked_by_its_number_and_nobody_waits_for_a_connection() {
+    let mut life = Life::in_state("connected", true);
+    asked(&mut life);
+    life.silence();
+    life.errors.note(Code::BrokerTransportFailure, "a:1/1: Connection refused", life.now);
+    assert_eq!(asked(&mut life), Target::Connected);
+    life.silence();
+    assert_eq!(asked(&mut life), Target::This(broker(2)));
+}
+
+#[test]
+fn neither_errors_nor_questions_make_more_probes_in_an_outage() {
+    let mut life = Life::in_state("unreachable", true);
+    life.done.clear();
+    for _ in 0..1000 {
+        life.after(Duration::from_millis(10));
+        life.broker_error(Code::BrokerTransportFailure);
+        life.ask_health();
+        if life.connection.next_deadline().is_some_and(|deadline| deadline <= life.now) {
+            life.input(Input::TimePassed);
+        }
+        if life.connection.probing.deadline().is_none() {
+            life.input(Input::Silent { code: "NETWORK_EXCEPTION", waited: Duration::ZERO });
+        }
+    }
+    let probes = life.count(|action| matches!(action, Action::Probe(_)));
+    assert!((3..=4).contains(&probes), "{probes} probes in 10 s");
+    assert_eq!(life.count(|action| matches!(action, Action::AnswerHealth(_, ClusterHealth::Ill(_)))), 1000);
+}
+
+#[test]
+fn an_acknowledgement_ends_an_outage_at_once() {
+    let mut life = Life::in_state("unreachable", true);
+    life.errors.note(Code::BrokerTransportFailure, "a:1/1: Connection refused", life.now);
+    asked(&mut life);
+    life.silence();
+    life.publish();
+    life.after(Duration::from_millis(10));
+    life.acknowledge();
+    life.input(Input::Alarmed);
+    assert!(matches!(life.done.last(), Some(Action::Probe(_))));
 }
 
 #[test]

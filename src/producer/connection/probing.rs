@@ -1,0 +1,124 @@
+//! When the cluster is probed, and which broker.
+
+use std::time::{Duration, Instant};
+
+use super::state::{Target, View};
+use crate::kafka::librdkafka::Broker;
+
+/// The longest that one probe blocks. A blocking call cannot be cancelled, so it is also the longest delay of a stop.
+pub(in crate::producer) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause between probes of a cluster that is well.
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(3);
+/// A new client probes twice. librdkafka asks for its producer id on metadata; if the first reply's connection closes,
+/// only another metadata reply makes it ask again before 500 ms.
+const FIRST_PROBES: u32 = 2;
+/// After a silent probe two brokers are asked by their numbers, before librdkafka chooses again.
+const ROUND: u32 = 3;
+
+/// The probes of one client, at most one at a time.
+pub(super) struct Probing {
+    is_out: bool,
+    next: Instant,
+    /// When the last probe was sent.
+    last: Option<Instant>,
+    /// Probes in a row without an answer.
+    silent: u32,
+    answers: u32,
+    /// Brokers in the last answer.
+    brokers: Vec<Broker>,
+}
+
+impl Probing {
+    /// A client that has not been probed; the first probe is due now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { is_out: false, next: now, last: None, silent: 0, answers: 0, brokers: Vec::new() }
+    }
+
+    /// When the next probe is due; None while one is on its way.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.is_out).then_some(self.next)
+    }
+
+    /// Probes in a row without an answer.
+    pub(super) fn silent(&self) -> u32 {
+        self.silent
+    }
+
+    /// Sends a probe, unless one is on its way already; returns whom to ask.
+    pub(super) fn send(&mut self, view: &View<'_>) -> Option<Target> {
+        if self.is_out {
+            return None;
+        }
+        self.is_out = true;
+        self.last = Some(view.now);
+        Some(self.target(view))
+    }
+
+    /// A broker answered. Unless more probes follow at once, the next one is due after `pause`.
+    pub(super) fn answered(&mut self, brokers: Vec<Broker>, pause: Duration, now: Instant) {
+        self.is_out = false;
+        self.silent = 0;
+        self.answers = self.answers.saturating_add(1);
+        self.brokers = brokers;
+        self.next = now + if self.answers < FIRST_PROBES { Duration::ZERO } else { pause };
+    }
+
+    /// Nobody answered. A probe may fail at once; the next one follows as if it had taken its time.
+    pub(super) fn stayed_silent(&mut self, waited: Duration, view: &View<'_>) {
+        self.is_out = false;
+        self.silent += 1;
+        self.next = view.now + pause_of_outage(view).saturating_sub(waited);
+    }
+
+    /// Nothing is probed before this pause is over; a new round begins then.
+    pub(super) fn rest(&mut self, pause: Duration, now: Instant) {
+        self.silent = 0;
+        self.next = now + pause;
+    }
+
+    /// The next probe is due after this pause.
+    pub(super) fn postpone(&mut self, pause: Duration, now: Instant) {
+        self.next = now + pause;
+    }
+
+    /// Moves the next probe to the end of the pause after the last one, if that is earlier.
+    pub(super) fn hurry(&mut self, view: &View<'_>) {
+        if let Some(sent) = self.last {
+            self.next = self.next.min(sent + pause_of_outage(view));
+        }
+    }
+
+    /// Whether a probe was sent a moment ago and nothing was acknowledged since, so that another one would only make
+    /// librdkafka connect once more.
+    pub(super) fn was_sent_lately(&self, view: &View<'_>) -> bool {
+        self.last.is_some_and(|sent| {
+            let was_acknowledged = view.acknowledged_at.is_some_and(|at| at > sent);
+            !was_acknowledged && view.now < sent + pause_of_outage(view)
+        })
+    }
+
+    /// librdkafka chooses the broker. After a silent probe, ask two other known brokers by their numbers before asking
+    /// librdkafka again: an idle client may hold one connection, to a broker that hangs. A broker that reported an error
+    /// is not asked by its number.
+    fn target(&self, view: &View<'_>) -> Target {
+        let (round, turn) = (self.silent / ROUND, self.silent % ROUND);
+        let broker = turn.checked_sub(1).and_then(|turn| {
+            let nth = turn + round * (ROUND - 1);
+            self.brokers.get(nth as usize % self.brokers.len().max(1))
+        });
+        match broker.filter(|broker| !view.errors.concern(broker.number, view.now)) {
+            Some(broker) => Target::This(broker.clone()),
+            None if view.errors.text(view.now).is_some() => Target::Connected,
+            None => Target::Any,
+        }
+    }
+}
+
+/// Pause between the beginnings of two silent probes. While brokers refuse, each one makes librdkafka connect.
+fn pause_of_outage(view: &View<'_>) -> Duration {
+    if view.errors.text(view.now).is_some() {
+        WATCH_INTERVAL
+    } else {
+        PROBE_TIMEOUT
+    }
+}
