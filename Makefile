@@ -64,7 +64,7 @@ test-python: ready build ## pytest against the installed wheel (ARGS='-k name' f
 .PHONY: test-faults
 test-faults: ready build ## three Kafka nodes, killed, frozen and restarted under load: 10 minutes, 2 GB of memory
 	$(step) 'Kafka fails, and events do not'
-	@$(BIN)/pytest tests/faults $(ARGS)
+	@$(BIN)/pytest tests/faults --figures $(or $(FIGURES),target/fault-figures.md) $(ARGS)
 
 .PHONY: test-pythons
 test-pythons: ready build ## tests of processes, 200 exits of each kind, by every CPython here (RUNS=20 for less)

@@ -1,10 +1,12 @@
 """A cluster of three for all fault tests, and the judgement on what was published during a fault."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from support.faults.account import Account, settle
+from support.faults.figures import page
 from support.faults.traffic import Traffic
 from support.kafka import consume
 from support.kafka.cluster import KafkaCluster
@@ -46,10 +48,24 @@ def judge(record_property: Callable[[str, object], None]) -> Judge:
     return judged
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--figures", type=Path, help="where to write the figures of the run, as a Markdown page")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line for each run of traffic."""
+    """Show one line for each run of traffic, and write the page of figures."""
+    accounts = dict(_accounts(terminalreporter))
+    for name, account in accounts.items():
+        terminalreporter.write_line(f"{name}: {account}")
+    figures: Path | None = terminalreporter.config.option.figures
+    if figures is not None and accounts:
+        figures.parent.mkdir(parents=True, exist_ok=True)
+        figures.write_text(page(accounts))
+
+
+def _accounts(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, Account]]:
     for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
+        for report in reporter.getreports(outcome):
             for name, account in report.user_properties:
                 if name == _ACCOUNT and report.when == "call":
-                    terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {account}")
+                    yield report.nodeid.rpartition("::")[2], account
