@@ -8,15 +8,16 @@
 
 mod client;
 mod event;
+mod probe;
 mod record;
 mod token;
 
 /// librdkafka's error codes: Kafka's own, and librdkafka's below zero.
 pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
 
-pub(crate) use client::Broker;
 pub use client::Client;
 pub use event::Event;
 pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};
+pub(crate) use probe::Broker;
 pub use record::{Header, Record};
 pub(crate) use token::{LatestToken, Token};

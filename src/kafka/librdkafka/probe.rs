@@ -1,0 +1,204 @@
+//! Asking the brokers about the cluster, to see whether they answer.
+
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use rdkafka::bindings as sys;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::client::{milliseconds, Client, Queue};
+use super::event::{text, RawEvent};
+
+/// librdkafka takes no shorter timeout of a request to a broker.
+const SHORTEST_REQUEST: Duration = Duration::from_millis(1);
+
+/// A broker of the cluster, as another one described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broker {
+    pub(crate) number: i32,
+    host: String,
+    port: u16,
+}
+
+impl Broker {
+    pub(crate) fn new(number: i32, host: String, port: i32) -> Self {
+        Self { number, host, port: u16::try_from(port).unwrap_or_default() }
+    }
+
+    /// Connects and hangs up.
+    fn accepts_connections(&self, timeout: Duration) -> io::Result<()> {
+        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            result = TcpStream::connect_timeout(&address, timeout).map(drop);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+}
+
+impl Client {
+    /// Asks any broker about all brokers and the topics in use; blocks up to `timeout`.
+    ///
+    /// While no topic is in use librdkafka asks about all topics, of which a cluster may have many. So `usual_topic` is
+    /// opened as soon as it is seen to exist; asking for it by name before that could create it.
+    ///
+    /// # Errors
+    /// librdkafka's code: no broker reachable, or no answer in time.
+    pub(crate) fn probe(&self, usual_topic: &str, timeout: Duration) -> Result<Vec<Broker>, Code> {
+        let (client, timeout) = (self.native_ptr(), milliseconds(timeout));
+        let mut metadata = ptr::null();
+        // SAFETY: the client is alive; `metadata` is valid to write to, and given back below.
+        let code: Code =
+            unsafe { sys::rd_kafka_metadata(client, 0, ptr::null_mut(), &raw mut metadata, timeout) }.into();
+        if code != Code::NoError {
+            return Err(code);
+        }
+        // SAFETY: on success librdkafka set the pointer to a metadata structure that is ours, in which the array of
+        // topics has the length given, each topic a name that ends with NUL, and the array of brokers the length given.
+        let (brokers, usual_topic_exists) = unsafe {
+            let metadata = &*metadata;
+            let topics = slice(metadata.topics, metadata.topic_cnt);
+            let is_usual = |topic: &sys::rd_kafka_metadata_topic| text(topic.topic) == usual_topic;
+            let exists = topics.iter().any(|topic| is_usual(topic) && Code::from(topic.err) == Code::NoError);
+            let brokers = slice(metadata.brokers, metadata.broker_cnt);
+            let broker =
+                |broker: &sys::rd_kafka_metadata_broker| Broker::new(broker.id, text(broker.host), broker.port);
+            (brokers.iter().map(broker).collect(), exists)
+        };
+        // SAFETY: given back once; nothing borrowed from it is left.
+        unsafe { sys::rd_kafka_metadata_destroy(metadata) };
+        if usual_topic_exists {
+            self.open_topic(usual_topic)?;
+        }
+        Ok(brokers)
+    }
+
+    /// As [`Self::probe`], but fails at once while no broker is connected. [`Self::probe`] would wait for a connection, and
+    /// make librdkafka try to connect 20 times a second meanwhile (`rd_kafka_connect_any`, for
+    /// `reconnect.backoff.ms` = 100).
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub(crate) fn probe_connected(&self, usual_topic: &str, timeout: Duration) -> Result<Vec<Broker>, Code> {
+        match self.probe(usual_topic, Duration::ZERO) {
+            // A broker is connected, and needs more time than none.
+            Err(Code::OperationTimedOut | Code::TimedOutQueue) => self.probe(usual_topic, timeout),
+            result => result,
+        }
+    }
+
+    /// Asks one known broker about all brokers, connecting to it if need be; blocks up to `timeout`.
+    ///
+    /// [`Self::probe`] asks the broker that was used last, again and again if it is silent.
+    ///
+    /// # Errors
+    /// librdkafka's code: not connected in time, or no answer.
+    pub(crate) fn probe_broker(&self, broker: &Broker, timeout: Duration) -> Result<Vec<Broker>, Code> {
+        // While a broker refuses connections, a request to it makes librdkafka connect thousands of times a second:
+        // each attempt is expedited past the back-off (`RD_KAFKA_OP_CONNECT`).
+        let began = Instant::now();
+        broker.accepts_connections(timeout).map_err(|_| Code::BrokerTransportFailure)?;
+        let timeout = timeout.saturating_sub(began.elapsed()).max(SHORTEST_REQUEST);
+        let (client, timeout) = (self.native_ptr(), milliseconds(timeout));
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
+        // SAFETY: the client is alive; the queue is given back when `Queue` is dropped.
+        let queue = Queue(unsafe { sys::rd_kafka_queue_new(client) });
+        // SAFETY: client and queue are alive; librdkafka copies the options, which are given back once, and describes no
+        // refusal where there is no room for a text; the event is ours.
+        let event = unsafe {
+            let options = sys::rd_kafka_AdminOptions_new(client, operation);
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
+            sys::rd_kafka_AdminOptions_set_broker(options, broker.number, ptr::null_mut(), 0);
+            sys::rd_kafka_DescribeCluster(client, options, queue.0);
+            sys::rd_kafka_AdminOptions_destroy(options);
+            RawEvent::take(sys::rd_kafka_queue_poll(queue.0, timeout))
+        };
+        let event = event.ok_or(Code::OperationTimedOut)?;
+        match event.error_code() {
+            Code::NoError => Ok(described_brokers(&event)),
+            code => Err(code),
+        }
+    }
+}
+
+/// The brokers in the result of a `DescribeCluster` that succeeded.
+fn described_brokers(event: &RawEvent) -> Vec<Broker> {
+    let mut count = 0;
+    // SAFETY: the event is alive; one that holds no such result gives null, and an array of no brokers. The array has
+    // the length given and lives as long as the event, as the brokers in it do.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeCluster_result(event.as_ptr());
+        if result.is_null() {
+            return Vec::new();
+        }
+        let brokers = sys::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);
+        let brokers = slice(brokers, i32::try_from(count).unwrap_or(0));
+        let broker = |node: &*const sys::rd_kafka_Node_t| {
+            let (host, port) = (text(sys::rd_kafka_Node_host(*node)), sys::rd_kafka_Node_port(*node));
+            Broker::new(sys::rd_kafka_Node_id(*node), host, i32::from(port))
+        };
+        brokers.iter().map(broker).collect()
+    }
+}
+
+/// # Safety
+/// `items` points to `count` items that live as long as the slice is used, or `count` is 0.
+unsafe fn slice<'a, T>(items: *const T, count: i32) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: by the contract above.
+        Ok(count) if count > 0 => unsafe { std::slice::from_raw_parts(items, count) },
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rdkafka::config::ClientConfig;
+
+    use super::*;
+    use crate::testing::EmbeddedBroker;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn client(servers: &str) -> Client {
+        Client::create(ClientConfig::new().set("bootstrap.servers", servers)).unwrap()
+    }
+
+    #[test]
+    fn each_broker_can_be_asked_for_the_others() {
+        let cluster = EmbeddedBroker::start(3).unwrap();
+        let client = client(cluster.bootstrap_servers());
+        let sorted = |mut brokers: Vec<Broker>| {
+            brokers.sort_unstable_by_key(|broker| broker.number);
+            brokers
+        };
+        let known = sorted(client.probe("events", LIMIT).unwrap());
+        assert!(known.iter().map(|broker| broker.number).eq(1..=3));
+        for broker in &known {
+            assert_eq!(sorted(client.probe_broker(broker, LIMIT).unwrap()), known);
+        }
+        let unknown = Broker { number: 4, ..known.first().unwrap().clone() };
+        assert_eq!(client.probe_broker(&unknown, Duration::from_millis(100)), Err(Code::OperationTimedOut));
+        let refusing = Broker { port: 1, ..unknown };
+        assert_eq!(client.probe_broker(&refusing, LIMIT), Err(Code::BrokerTransportFailure));
+    }
+
+    #[test]
+    fn a_probe_of_what_is_connected_waits_for_no_connection() {
+        let client = client("127.0.0.1:1");
+        let began = Instant::now();
+        assert_eq!(client.probe_connected("events", LIMIT), Err(Code::BrokerTransportFailure));
+        assert!(began.elapsed() < LIMIT / 2);
+        let cluster = EmbeddedBroker::start(1).unwrap();
+        let client = self::client(cluster.bootstrap_servers());
+        // The first answer ends the bootstrap connection.
+        (0..2).for_each(|_| drop(client.probe("events", LIMIT).unwrap()));
+        cluster.set_round_trip(Duration::from_millis(200)).unwrap();
+        assert_eq!(client.probe_connected("events", LIMIT).unwrap().len(), 1);
+    }
+}
