@@ -101,11 +101,10 @@ impl Supervisor {
     fn handle(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let (status, counts) = (self.core.status(), self.core.pipeline().counts());
+            let status = self.core.status();
             let view = View {
                 now: Instant::now(),
-                delivered: counts.delivered,
-                outstanding: counts.outstanding(),
+                outstanding: self.core.pipeline().counts().outstanding(),
                 acknowledged_at: status.acknowledged_at(),
                 errors: status.broker_errors(),
             };

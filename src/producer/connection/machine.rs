@@ -19,6 +19,8 @@ pub(super) const PROBES_OF_ATTEMPT: u32 = 5;
 pub(super) const PROBES_UNTIL_LOST: u32 = 3;
 /// How long events may be outstanding without an acknowledgement, in a cluster that answers probes.
 pub(super) const LONGEST_STALL: Duration = Duration::from_secs(6);
+/// What makes a stall longer than the longest.
+const MOMENT: Duration = Duration::from_millis(1);
 /// Longest pause between two connection attempts, and between two clients built in place of dead ones.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The first client in place of a dead one is built at once; this is the pause before the second. It doubles.
@@ -74,11 +76,12 @@ impl Connection {
     /// Takes an input and returns what has to be done, in order.
     pub(in crate::producer) fn handle(&mut self, input: Input, view: &View<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
+        let stall = self.progress.stall(view.outstanding, view.acknowledged_at, view.now);
         match input {
             Input::ClientBuilt => self.on_built(view, &mut actions),
             Input::ClientNotBuilt(failure) => self.on_not_built(failure, view, &mut actions),
             Input::ClientDied(failure) => self.on_death(failure, view, &mut actions),
-            Input::Answered { brokers, latency } => self.on_answer(brokers, latency, view, &mut actions),
+            Input::Answered { brokers, latency } => self.on_answer(brokers, latency, stall, view, &mut actions),
             Input::Silent { code, waited } => self.on_silence(code, waited, view, &mut actions),
             Input::Alarmed => self.on_alarm(view, &mut actions),
             Input::TimePassed => self.on_time(view, &mut actions),
@@ -149,14 +152,24 @@ impl Connection {
         self.state = State::Rebuilding { cause, at };
     }
 
-    fn on_answer(&mut self, brokers: Vec<Broker>, latency: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
+    fn on_answer(
+        &mut self,
+        brokers: Vec<Broker>,
+        latency: Duration,
+        stall: Duration,
+        view: &View<'_>,
+        actions: &mut Vec<Action>,
+    ) {
         if !self.state.has_client() {
             return;
         }
         let count = brokers.len();
-        let pause = if matches!(self.state, State::Recovering { .. }) { PROBE_TIMEOUT } else { WATCH_INTERVAL };
+        let pause = match &self.state {
+            State::Recovering { .. } => PROBE_TIMEOUT,
+            // The next look is not later than the moment at which a stall counts.
+            _ => WATCH_INTERVAL.min((LONGEST_STALL + MOMENT).saturating_sub(stall)),
+        };
         self.probing.answered(brokers, pause, view.now);
-        let stall = self.progress.stall(view.delivered, view.outstanding, view.now);
         if let State::Recovering { answered, .. } = &mut self.state {
             answered.get_or_insert(view.now);
             if let Some(cause) = self.unproven(view) {

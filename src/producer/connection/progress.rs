@@ -2,24 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-/// The last look at the counters that showed progress, or nothing outstanding.
+/// The last moment at which nothing was outstanding, as far as the looks at the counters show.
 pub(super) struct Progress {
-    delivered: u64,
-    seen: Instant,
+    idle_at: Instant,
 }
 
 impl Progress {
     /// Begins at a moment when nothing is outstanding.
     pub(super) fn new(now: Instant) -> Self {
-        Self { delivered: 0, seen: now }
+        Self { idle_at: now }
     }
 
-    /// For how long events have been outstanding with none acknowledged, as far as the looks at the counters show.
-    pub(super) fn stall(&mut self, delivered: u64, outstanding: u64, now: Instant) -> Duration {
-        if delivered != self.delivered || outstanding == 0 {
-            *self = Self { delivered, seen: now };
+    /// Looks at the counters; returns for how long events have been outstanding with none acknowledged.
+    pub(super) fn stall(&mut self, outstanding: u64, acknowledged_at: Option<Instant>, now: Instant) -> Duration {
+        if outstanding == 0 {
+            self.idle_at = now;
         }
-        now.saturating_duration_since(self.seen)
+        let since = acknowledged_at.map_or(self.idle_at, |at| at.max(self.idle_at));
+        now.saturating_duration_since(since)
     }
 }
 
@@ -32,14 +32,15 @@ mod tests {
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
         let mut progress = Progress::new(began);
-        let mut stall = |accepted: u64, delivered: u64, failed: u64, seconds| {
-            progress.stall(delivered, accepted - delivered - failed, after(seconds)).as_secs()
+        let mut stall = |outstanding, acknowledged_at: Option<u64>, seconds| {
+            progress.stall(outstanding, acknowledged_at.map(after), after(seconds)).as_secs()
         };
-        assert_eq!(stall(0, 0, 0, 10), 0);
-        assert_eq!(stall(5, 0, 0, 13), 3);
-        assert_eq!(stall(5, 0, 4, 16), 6, "a failure is no progress");
-        assert_eq!(stall(5, 1, 4, 19), 0);
-        assert_eq!(stall(6, 1, 4, 22), 3);
-        assert_eq!(stall(7, 2, 4, 25), 0, "others may be under way");
+        assert_eq!(stall(0, None, 10), 0);
+        assert_eq!(stall(5, None, 13), 3);
+        assert_eq!(stall(1, None, 16), 6, "a failure is no progress");
+        assert_eq!(stall(1, Some(17), 19), 2, "from the acknowledgement on, not from the look");
+        assert_eq!(stall(2, Some(17), 22), 5);
+        assert_eq!(stall(0, Some(17), 25), 0);
+        assert_eq!(stall(1, Some(17), 28), 3);
     }
 }

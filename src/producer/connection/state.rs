@@ -118,8 +118,6 @@ pub(in crate::producer) enum Target {
 #[derive(Clone, Copy)]
 pub(in crate::producer) struct View<'a> {
     pub(in crate::producer) now: Instant,
-    /// Events acknowledged so far.
-    pub(in crate::producer) delivered: u64,
     /// Events accepted that are neither acknowledged nor failed.
     pub(in crate::producer) outstanding: u64,
     /// When an event was acknowledged last.

@@ -34,7 +34,6 @@ pub(super) struct Life {
     pub(super) began: Instant,
     pub(super) now: Instant,
     pub(super) outstanding: u64,
-    pub(super) delivered: u64,
     pub(super) acknowledged_at: Option<Instant>,
     pub(super) tickets: u32,
     /// What the supervisor had to do.
@@ -55,7 +54,6 @@ impl Life {
             began: now,
             now,
             outstanding: 0,
-            delivered: 0,
             acknowledged_at: None,
             tickets: 0,
             done: Vec::new(),
@@ -107,7 +105,6 @@ impl Life {
         let before = self.state();
         let view = View {
             now: self.now,
-            delivered: self.delivered,
             outstanding: self.outstanding,
             acknowledged_at: self.acknowledged_at,
             errors: &self.errors,
@@ -151,7 +148,6 @@ impl Life {
 
     pub(super) fn acknowledge(&mut self) {
         self.outstanding -= 1;
-        self.delivered += 1;
         self.acknowledged_at = Some(self.now);
     }
 

@@ -153,6 +153,27 @@ fn asked(life: &mut Life) -> Target {
 }
 
 #[test]
+fn a_busy_cluster_that_stops_acknowledging_counts_as_stalled_within_seven_seconds() {
+    let mut life = Life::in_state("connected", true);
+    for _ in 0..20 {
+        life.after(Duration::from_millis(900));
+        life.publish();
+        life.publish();
+        life.acknowledge();
+        if life.connection.next_deadline().is_some_and(|deadline| deadline <= life.now) {
+            life.input(Input::TimePassed);
+        }
+    }
+    let stopped = life.now;
+    while life.state() == "connected" {
+        life.wait();
+        life.answer();
+    }
+    let noticed = life.now.duration_since(stopped);
+    assert!(noticed < Duration::from_secs(7), "{noticed:?}");
+}
+
+#[test]
 fn while_one_broker_hangs_the_others_are_asked_by_their_numbers() {
     let mut life = Life::in_state("connected", true);
     let mut targets = Vec::new();
