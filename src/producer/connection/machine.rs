@@ -223,7 +223,7 @@ impl Connection {
         if !self.state.has_client() {
             return;
         }
-        self.probing.stayed_silent(waited, view);
+        self.probing.stayed_silent(waited, view.now);
         let error = view.errors.text(view.now);
         let is_lost = self.probing.silent() >= PROBES_UNTIL_LOST || !matches!(self.state, State::Connected);
         // While no broker has reported an error, health checks wait: another broker may still answer in time.
@@ -237,9 +237,13 @@ impl Connection {
             }
             State::Recovering { answered, .. } => {
                 *answered = None;
+                self.probing.slow_down(view);
                 actions.extend(self.outage.continues(&cause, view.now).map(Action::Log));
             }
-            _ if is_lost => self.lose(State::Unreachable, &cause, view, actions),
+            _ if is_lost => {
+                self.probing.slow_down(view);
+                self.lose(State::Unreachable, &cause, view, actions);
+            }
             _ => {}
         }
         if is_certain {
@@ -303,17 +307,15 @@ impl Connection {
                 actions.push(Action::BuildClient);
             }
         } else if self.state.has_client() && self.probing.deadline().is_some_and(|next| next <= view.now) {
-            self.probing.postpone(WATCH_INTERVAL, view.now);
             // An acknowledgement says as much as a probe does.
-            if !self.was_acknowledged_lately(view) {
+            let acknowledged = view.acknowledged_at.filter(|_| matches!(self.state, State::Connected));
+            let quiet = acknowledged.map(|at| view.now.saturating_duration_since(at));
+            let rest = quiet.and_then(|quiet| WATCH_INTERVAL.checked_sub(quiet)).filter(|rest| !rest.is_zero());
+            self.probing.postpone(rest.unwrap_or(WATCH_INTERVAL), view.now);
+            if rest.is_none() {
                 self.probe(view, actions);
             }
         }
-    }
-
-    fn was_acknowledged_lately(&self, view: &View<'_>) -> bool {
-        let is_recent = |at| view.now.saturating_duration_since(at) < WATCH_INTERVAL;
-        matches!(self.state, State::Connected) && view.acknowledged_at.is_some_and(is_recent)
     }
 
     /// Probes now, unless the cluster is out of reach and was probed a moment ago: each probe may make librdkafka try to

@@ -63,11 +63,18 @@ impl Probing {
         self.next = now + if self.answers < FIRST_PROBES { Duration::ZERO } else { pause };
     }
 
-    /// Nobody answered. A probe may fail at once; the next one follows as if it had taken its time.
-    pub(super) fn stayed_silent(&mut self, waited: Duration, view: &View<'_>) {
+    /// No broker answered within `waited`. The next probe follows as if this one had taken its time: it may fail at once.
+    pub(super) fn stayed_silent(&mut self, waited: Duration, now: Instant) {
         self.is_out = false;
         self.silent += 1;
-        self.next = view.now + pause_of_outage(view).saturating_sub(waited);
+        self.next = now + PROBE_TIMEOUT.saturating_sub(waited);
+    }
+
+    /// The cluster is out of reach.
+    pub(super) fn slow_down(&mut self, view: &View<'_>) {
+        if let Some(sent) = self.last {
+            self.next = self.next.max(sent + pause_of_outage(view));
+        }
     }
 
     /// Nothing is probed before this pause is over; a new round begins then.
@@ -114,7 +121,7 @@ impl Probing {
     }
 }
 
-/// Pause between the beginnings of two silent probes. While brokers refuse, each one makes librdkafka connect.
+/// Pause between the beginnings of two probes in an outage. While brokers refuse, each one makes librdkafka connect.
 fn pause_of_outage(view: &View<'_>) -> Duration {
     if view.errors.text(view.now).is_some() {
         WATCH_INTERVAL

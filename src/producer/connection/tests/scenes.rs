@@ -142,6 +142,20 @@ fn acknowledgements_take_the_place_of_probes() {
     assert_eq!(life.count(|action| matches!(action, Action::Probe(_))), 1);
 }
 
+/// The third broker is connected, and busy with requests that wait for the two that are gone.
+#[test]
+fn a_cluster_that_refuses_and_stays_silent_is_lost_within_seven_seconds() {
+    let mut life = Life::in_state("connected", true);
+    life.answer();
+    let began = life.now;
+    life.errors.note(Code::BrokerTransportFailure, "a:1/1: Connection refused", life.now);
+    while life.state() == "connected" {
+        life.wait();
+        life.silence();
+    }
+    assert!(life.now.duration_since(began) < Duration::from_secs(7));
+}
+
 /// The next probe.
 fn asked(life: &mut Life) -> Target {
     life.after(WATCH_INTERVAL);
