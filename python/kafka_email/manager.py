@@ -85,9 +85,9 @@ class KafkaManager:
             config: The configuration; ``kafka_config`` when not given.
 
         Raises:
-            KafkaConnectionError: No broker answered; names each broker and the cause. At once for a failed TLS
-                handshake.
-            AuthenticationError: The credentials were not accepted; at once, without retries.
+            KafkaConnectionError: No broker answered; names each broker and the cause. Without retries when the TLS
+                handshake failed with every address.
+            AuthenticationError: No broker accepted the credentials; without retries.
             ConfigurationError: librdkafka refuses the configuration; at once.
         """
         chosen = config or self._default_config()

@@ -65,7 +65,7 @@ impl State {
         self.last
     }
 
-    /// New random bits; those of the last id serve again, in a new millisecond, where the system has none.
+    /// New random bits. If the system has none, the last ones are used again with the new millisecond.
     fn random_bits(&mut self) -> u128 {
         if self.randomness.is_empty() {
             self.draw().unwrap_or_default();

@@ -86,8 +86,8 @@ impl BrokerErrors {
         Failure::new(kind, format!("cannot connect to Kafka at {servers} after {attempts}: {cause}; {advice}"))
     }
 
-    /// Whether each of so many addresses refused for a reason that waiting does not mend: wrong credentials, or no
-    /// trust in a certificate.
+    /// Whether at least `addresses` addresses failed with an error that retrying cannot fix: wrong credentials, or no trust
+    /// in a certificate.
     pub(crate) fn all_need_a_fix(&self, addresses: usize) -> bool {
         let errors = self.errors.lock();
         let lasting = errors.values().filter(|error| error.kind.needs_a_fix()).count();

@@ -29,18 +29,18 @@ impl Counters {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many events were acknowledged, and so many failed.
+    /// Adds events that were acknowledged, and events that failed.
     pub(super) fn settle(&self, delivered: u64, failed: u64) {
         self.delivered.fetch_add(delivered, Ordering::Release);
         self.failed.fetch_add(failed, Ordering::Release);
     }
 
-    /// So many bytes go to librdkafka.
+    /// Adds bytes that were handed to librdkafka.
     pub(super) fn take(&self, bytes: usize) {
         self.bytes_taken.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// librdkafka holds so many bytes no more.
+    /// Adds bytes that librdkafka has released.
     pub(super) fn release(&self, bytes: usize) {
         self.bytes_released.fetch_add(bytes as u64, Ordering::Relaxed);
     }

@@ -104,7 +104,7 @@ impl Producer {
     pub(crate) fn stop_and_wait(&self, timeout: Duration, limit: Duration) -> Option<StopReport> {
         let (done, report_of) = mpsc::channel();
         let reporter = Box::new(move |report| {
-            // Nobody listens any more when it took too long.
+            // The receiver is gone if `limit` passed.
             let _ = done.send(report);
         });
         self.commands.send(Command::Stop(self.core.stop(timeout, reporter))).ok()?;
@@ -302,6 +302,32 @@ mod tests {
             assert!(began.elapsed() < LIMIT, "never connected");
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// While there is no client, no poller drains the backlog: an event that arrives there must not be left behind.
+    #[test]
+    fn no_event_is_stranded_while_there_is_no_client() {
+        let broker = EmbeddedBroker::start(1).unwrap();
+        broker.fail_next("InitProducerId", 31, 8).unwrap();
+        let changes = serde_json::json!({"required": false, "adaptive": false, "request_timeout_ms": 500});
+        let opened = opened_at(broker, &changes);
+        let end = Instant::now() + Duration::from_millis(3300);
+        let accepted: usize = std::thread::scope(|scope| {
+            let publish = |first: u32| {
+                let mut accepted = 0;
+                while Instant::now() < end {
+                    accepted += usize::from(opened.enqueue("event", first).is_ok());
+                    std::thread::yield_now();
+                }
+                accepted
+            };
+            let threads: Vec<_> = (0..4).map(|first| scope.spawn(move || publish(first))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        let stopped = Instant::now();
+        opened.outcomes(accepted);
+        let waited = stopped.elapsed();
+        assert!(waited < Duration::from_millis(2500), "not until the next client is built: {waited:?}");
     }
 
     #[test]

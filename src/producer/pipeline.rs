@@ -35,7 +35,7 @@ pub(super) enum Refusal {
 
 /// The delivery reports of one batch, added up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct ReportedBatch {
     pub(super) reports: usize,
     /// Bytes of keys and values.
     pub(super) bytes: usize,
@@ -120,7 +120,9 @@ impl Pipeline {
         if self.backlog.push(record, ticket, Instant::now()) {
             self.wake_poller();
         }
-        if !has_to_wait && (self.gate.is_open() || self.backlog.len() >= gate::MANY) {
+        let is_wave = !has_to_wait && (self.gate.is_open() || self.backlog.len() >= gate::MANY);
+        // Without a client no poller drains: what waits is refused here.
+        if is_wave || self.is_lost() {
             self.drain(refuse);
         }
         Ok(if has_to_wait { Accepted::Waiting } else { Accepted::Queued })
@@ -156,14 +158,25 @@ impl Pipeline {
 
     /// Hands over as much of the backlog as possible.
     pub(super) fn drain(&self, mut refuse: impl FnMut(&Record<'_>, Ticket, Refusal)) {
-        self.backlog.drain(
-            Instant::now(),
-            |record, ticket| self.offer(record, ticket),
-            |record, ticket, refusal| {
-                self.counters.settle(0, 1);
-                refuse(record, ticket, refusal);
-            },
-        );
+        loop {
+            self.backlog.drain(
+                Instant::now(),
+                |record, ticket| self.offer(record, ticket),
+                |record, ticket, refusal| {
+                    self.counters.settle(0, 1);
+                    refuse(record, ticket, refusal);
+                },
+            );
+            // An event that arrived meanwhile found this thread draining, and nobody else refuses it.
+            if self.backlog.is_empty() || !self.is_lost() {
+                return;
+            }
+        }
+    }
+
+    /// Whether events are refused because there is no client.
+    fn is_lost(&self) -> bool {
+        matches!(&*self.client.read(), Slot::Lost(_))
     }
 
     /// Does what is due now: drains the backlog when the gate allows it, and takes out what is past its deadline.
@@ -215,7 +228,7 @@ impl Pipeline {
     }
 
     /// All delivery reports of a batch came. Returns whether the event loop has its turn before more events go.
-    pub(super) fn end_batch(&self, batch: Batch, has_loop: bool) -> bool {
+    pub(super) fn end_batch(&self, batch: ReportedBatch, has_loop: bool) -> bool {
         self.counters.release(batch.bytes);
         self.gate.leave(batch.reports, batch.latency);
         let is_turn = has_loop && self.gate.is_turn_due();

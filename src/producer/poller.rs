@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::core::Core;
 use super::metrics::METRICS;
 use super::outcome::{EventOutcome, Outcome};
 use super::outcome_queue::OutcomeQueue;
-use super::pipeline::Batch;
-use super::status::Generation;
+use super::pipeline::ReportedBatch;
+use super::status::{Death, Generation};
 use crate::handover::{OnSettled, Ticket};
 use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::{Client, ClientError, Code, DeliveryReport, DeliveryReports, Event};
@@ -30,19 +30,21 @@ const POLLS_UNTIL_IDLE: u32 = 20;
 /// The thread of one client, as the supervisor holds it.
 pub(super) struct Poller {
     generation: Generation,
-    client: Arc<Client>,
+    // The thread owns the client: destroying it may take a while.
+    client: Weak<Client>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Poller {
-    /// Starts the thread. It also lets go of the client at the end: destroying a client may take a while.
+    /// Starts the thread.
     pub(super) fn spawn(core: &Arc<Core>, client: Arc<Client>, generation: Generation) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let listener = Listener::new(Arc::clone(core), Arc::clone(&client), generation);
+        let weak = Arc::downgrade(&client);
+        let listener = Listener::new(Arc::clone(core), client, generation);
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("kafka-email-poll".into()).spawn(move || listener.run(&stopped))?;
-        Ok(Self { generation, client, stop, thread })
+        Ok(Self { generation, client: weak, stop, thread })
     }
 
     pub(super) fn generation(&self) -> Generation {
@@ -52,7 +54,9 @@ impl Poller {
     /// Lets the thread end as soon as its client holds no message any more.
     pub(super) fn retire(&self) {
         self.stop.store(true, Ordering::Release);
-        self.client.wake();
+        if let Some(client) = self.client.upgrade() {
+            client.wake();
+        }
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -99,10 +103,13 @@ impl Listener {
 
     fn poll(&self, stop: &AtomicBool) -> Option<Event> {
         let pipeline = self.core.pipeline();
-        if pipeline.is_idle() && self.polls_without_event >= POLLS_UNTIL_IDLE {
-            let may_sleep = pipeline.let_poller_sleep() && !stop.load(Ordering::Acquire);
+        let is_retired = || stop.load(Ordering::Acquire);
+        if pipeline.is_idle() && self.polls_without_event >= POLLS_UNTIL_IDLE && !is_retired() {
+            let may_sleep = pipeline.let_poller_sleep() && !is_retired();
             let event = self.client.poll(if may_sleep { IDLE_POLL_TIMEOUT } else { Duration::ZERO });
-            pipeline.end_sleep();
+            if !is_retired() {
+                pipeline.end_sleep();
+            }
             return event;
         }
         // Queue full: the next delivery report wakes us, so poll long. Gate closed: its time limit passes without a
@@ -121,7 +128,7 @@ impl Listener {
     }
 
     fn on_reports(&mut self, delivered: DeliveryReports, reports: &mut Reports) {
-        let mut batch = Batch::default();
+        let mut batch = ReportedBatch::default();
         for report in delivered {
             let ticket = Ticket::from_bits(report.opaque);
             self.core.pipeline().forget_deadline(ticket);
@@ -142,7 +149,7 @@ impl Listener {
             reports.outcomes.push(Outcome::Event(ticket.slot(), self.outcome_of(&report)));
         }
         if reports.delivered > 0 {
-            self.core.status().note_acknowledgement();
+            self.core.status().note_acknowledgement(self.generation);
             METRICS.batches.record(batch.reports as u64);
         }
         let has_turn = self.core.pipeline().end_batch(batch, reports.queue.is_some());
@@ -179,7 +186,7 @@ impl Listener {
         if error.is_fatal || error.code == Code::CriticalSystemResource {
             let failure = status.fatal(error);
             self.death.get_or_insert_with(|| failure.clone());
-            return status.report_death(self.generation, failure);
+            return status.report_death(Death { generation: self.generation, failure, reason: status.reason(error) });
         }
         status.note_broker_error(error);
     }

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::counters::Counts;
 use super::poller::Poller;
 
-/// Longest blocking flush: a client that is built meanwhile is flushed as well, within the deadline.
+/// Longest blocking flush: so often the deadline and the client are looked at.
 const FLUSH_SLICE: Duration = Duration::from_millis(200);
 /// Pause between looks at the counters.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -39,7 +39,8 @@ pub(super) async fn close(core: &Arc<Core>, pollers: Vec<Poller>, timeout: Durat
 async fn flush(core: &Core, deadline: Instant) {
     while core.pipeline().counts().outstanding() > 0 {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        // No client takes the place of one that dies now.
+        if left.is_zero() || core.status().take_death().is_some() {
             return;
         }
         if let Some(client) = core.pipeline().client() {

@@ -1,6 +1,6 @@
 //! What is known about the producer and its cluster, and what callers get to read about a failure.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -15,6 +15,16 @@ use crate::kafka::librdkafka::{ClientError, Code, Record};
 /// Names one of the clients that a producer builds, the first one after the other.
 pub(super) type Generation = u32;
 
+/// A client that can never be used again.
+#[derive(Debug)]
+pub(super) struct Death {
+    pub(super) generation: Generation,
+    /// What callers get from now on.
+    pub(super) failure: Failure,
+    /// librdkafka's words, for the log.
+    pub(super) reason: String,
+}
+
 /// What is known. The supervisor and the poller write it; any thread reads it.
 pub(super) struct Status {
     time_limit: Duration,
@@ -27,8 +37,10 @@ pub(super) struct Status {
     /// Milliseconds from `opened` to the last acknowledgement; 0 before the first.
     acknowledged_at_ms: AtomicU64,
     broker_errors: BrokerErrors,
+    /// The present client.
+    generation: AtomicU32,
     /// The client that died, and why, until the supervisor takes it.
-    death: Mutex<Option<(Generation, Failure)>>,
+    death: Mutex<Option<Death>>,
     alarm: Notify,
 }
 
@@ -43,6 +55,7 @@ impl Status {
             has_answered: AtomicBool::new(false),
             acknowledged_at_ms: AtomicU64::new(0),
             broker_errors: BrokerErrors::new(settings.secrets()),
+            generation: AtomicU32::new(0),
             death: Mutex::default(),
             alarm: Notify::new(),
         }
@@ -71,7 +84,16 @@ impl Status {
         self.has_answered.store(true, Ordering::Release);
     }
 
-    pub(super) fn note_acknowledgement(&self) {
+    /// A client of this generation takes the place of the one before.
+    pub(super) fn set_generation(&self, generation: Generation) {
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// An event was acknowledged; of clients before the present one that says nothing about the present.
+    pub(super) fn note_acknowledgement(&self, generation: Generation) {
+        if generation != self.generation.load(Ordering::Acquire) {
+            return;
+        }
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.acknowledged_at_ms.store(now.max(1), Ordering::Release);
         if !self.is_connected.load(Ordering::Acquire) {
@@ -109,14 +131,17 @@ impl Status {
         self.alarm.notified().await;
     }
 
-    /// A client can never be used again.
-    pub(super) fn report_death(&self, generation: Generation, failure: Failure) {
-        *self.death.lock() = Some((generation, failure));
+    /// A client died. Of two that died, the supervisor has to hear of the later one.
+    pub(super) fn report_death(&self, death: Death) {
+        let mut last = self.death.lock();
+        if last.as_ref().is_none_or(|last| last.generation <= death.generation) {
+            *last = Some(death);
+        }
         self.alarm.notify_one();
     }
 
     /// The death that was reported since the last call.
-    pub(super) fn take_death(&self) -> Option<(Generation, Failure)> {
+    pub(super) fn take_death(&self) -> Option<Death> {
         self.death.lock().take()
     }
 
@@ -194,10 +219,15 @@ impl Status {
         self.broker_errors.text(Instant::now()).unwrap_or_else(|| unknown.to_owned())
     }
 
+    /// librdkafka's words for an error, without secrets.
+    pub(super) fn reason(&self, error: &ClientError) -> String {
+        self.broker_errors.scrub(&error.reason)
+    }
+
     /// What callers get from now on when a client reported a fatal error.
     pub(super) fn fatal(&self, error: &ClientError) -> Failure {
         let kind = Kind::of_fatal(error.code);
-        let reason = self.broker_errors.scrub(&error.reason);
+        let reason = self.reason(error);
         let message = match kind.class {
             Class::Authorization => format!(
                 "the brokers refuse to let this client write: grant it WRITE on its topics, and IDEMPOTENT_WRITE on \

@@ -24,7 +24,7 @@ use super::metrics::METRICS;
 use super::outcome::{Answer, Health, StopReport};
 use super::poller::Poller;
 use super::shutdown;
-use super::status::Generation;
+use super::status::{Death, Generation};
 use crate::handover::Ticket;
 use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::health::ClusterHealth;
@@ -32,6 +32,9 @@ use crate::kafka::librdkafka::{Broker, Client, Code};
 
 /// A probe, a flush, and probes of clients that died meanwhile.
 const MAX_BLOCKING_THREADS: usize = 4;
+
+/// Longer than any producer lives.
+const KEEP_ALIVE: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Starts the thread.
 ///
@@ -41,6 +44,8 @@ pub(super) fn spawn(core: Arc<Core>, inbox: UnboundedReceiver<Command>) -> io::R
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
+        // tokio panics where it needs a first thread and the system has none left: the first one stays.
+        .thread_keep_alive(KEEP_ALIVE)
         .thread_name("kafka-email-wait")
         .build()?;
     thread::Builder::new().name("kafka-email".into()).spawn(move || {
@@ -79,6 +84,7 @@ impl Supervisor {
         if let Some(built) = self.perform(Connection::begin()) {
             self.handle(built);
         }
+        drop(spawn_blocking(|| ()));
         let core = Arc::clone(&self.core);
         loop {
             let deadline = self.connection.next_deadline();
@@ -142,6 +148,7 @@ impl Supervisor {
             .map_err(|error| settings.refusal(&error, core.status().broker_errors()))?;
         let client = Arc::new(client);
         self.generation += 1;
+        core.status().set_generation(self.generation);
         let poller = Poller::spawn(core, Arc::clone(&client), self.generation)
             .map_err(|error| Failure::new(Kind::CONFIGURATION, format!("cannot start a thread: {error}")))?;
         self.pollers.push(poller);
@@ -197,10 +204,11 @@ impl Supervisor {
 
     fn on_alarm(&mut self) {
         match self.core.status().take_death() {
-            Some((generation, failure)) if self.is_present(generation) => self.handle(Input::ClientDied(failure)),
-            // The death of a client that was replaced already.
-            Some(_) => {}
-            None => self.handle(Input::Alarmed),
+            Some(Death { generation, failure, reason }) if self.is_present(generation) => {
+                self.handle(Input::ClientDied { failure, reason });
+            }
+            // Of a death, only that of the present client matters; the alarm may have had another reason as well.
+            _ => self.handle(Input::Alarmed),
         }
     }
 
@@ -218,7 +226,7 @@ impl Supervisor {
     async fn close(&mut self, timeout: Duration) -> Counts {
         self.handle(Input::StopAsked(closed()));
         self.inbox.close();
-        while let Ok(command) = self.inbox.try_recv() {
+        while let Some(command) = self.inbox.recv().await {
             match command {
                 Command::Start(ticket) => self.handle(Input::StartAsked(ticket)),
                 Command::Health(ticket, deadline) => self.handle(Input::HealthAsked(ticket, deadline)),

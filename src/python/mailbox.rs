@@ -283,7 +283,7 @@ impl Mailbox {
     }
 }
 
-/// Lets go of the running loop's mailbox, if nothing is open there, and of those whose loop is closed.
+/// Drops the running loop's mailbox if nothing is pending in it, and the mailboxes of closed loops.
 #[pyfunction]
 pub(super) fn release_mailboxes(py: Python<'_>) -> PyResult<()> {
     discard_closed(py)?;

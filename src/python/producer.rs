@@ -132,7 +132,7 @@ impl ProducerRef {
     /// Opens a producer. The running loop writes its first log lines.
     #[new]
     fn new(config: &Bound<'_, PyDict>, log_native: bool, token: Option<&TokenRef>) -> PyResult<Self> {
-        // The error of a wrong type would show the value; none of ours is wrong, and one may be a secret.
+        // Do not chain the error: it shows the value, which may be a secret.
         let settings: Settings = pythonize::depythonize(config)
             .map_err(|_| PyValueError::new_err("the configuration does not fit this version of kafka_email._core"))?;
         let source = settings.client_id().to_owned();

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::ptr;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
@@ -27,17 +29,29 @@ impl Broker {
         Self { number, host, port: u16::try_from(port).unwrap_or_default() }
     }
 
-    /// Connects and hangs up.
+    /// Connects and hangs up, within `timeout`. A name server may take much longer: a thread of its own waits for it.
     fn accepts_connections(&self, timeout: Duration) -> io::Result<()> {
-        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            result = TcpStream::connect_timeout(&address, timeout).map(drop);
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        let (done, result) = mpsc::channel();
+        let (host, port, deadline) = (self.host.clone(), self.port, Instant::now() + timeout);
+        thread::Builder::new().name("kafka-email-dial".into()).spawn(move || {
+            // Nobody waits any longer when it took too long.
+            let _ = done.send(dial(&host, port, deadline));
+        })?;
+        result.recv_timeout(timeout).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
+}
+
+/// Tries each address of a host until one accepts a connection.
+fn dial(host: &str, port: u16, deadline: Instant) -> io::Result<()> {
+    let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in (host, port).to_socket_addrs()? {
+        let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST_REQUEST);
+        result = TcpStream::connect_timeout(&address, left).map(drop);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 impl Client {

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::backoff::doubled;
 use super::probing::{Probing, PROBE_TIMEOUT, WATCH_INTERVAL};
 use super::progress::Progress;
 use super::rebuild_log::RebuildLog;
 use super::state::{Action, Input, StartPlan, State, View};
 use crate::handover::Ticket;
-use crate::kafka::failure::Failure;
+use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::health::ClusterHealth;
 use crate::kafka::librdkafka::Broker;
 use crate::kafka::log_line::LogEvent;
@@ -19,10 +20,8 @@ pub(super) const PROBES_OF_ATTEMPT: u32 = 5;
 pub(super) const PROBES_UNTIL_LOST: u32 = 3;
 /// How long events may be outstanding without an acknowledgement, in a cluster that answers probes.
 pub(super) const LONGEST_STALL: Duration = Duration::from_secs(6);
-/// What makes a stall longer than the longest.
+/// Added to `LONGEST_STALL`, so that the next probe falls just after it.
 const MOMENT: Duration = Duration::from_millis(1);
-/// Longest pause between two connection attempts, and between two clients built in place of dead ones.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The first client in place of a dead one is built at once; this is the pause before the second. It doubles.
 const REBUILD_BACKOFF: Duration = Duration::from_secs(1);
 /// How long brokers have to answer a client that took the place of a dead one, with nothing outstanding, before it counts
@@ -38,7 +37,10 @@ pub(in crate::producer) struct Connection {
     rebuilds: u32,
     progress: Progress,
     outage: Outage,
-    rebuild_log: RebuildLog,
+    rebuilt_log: RebuildLog,
+    lost_log: RebuildLog,
+    /// What librdkafka said of the client that died last.
+    last_words: String,
     start_questions: Vec<Ticket>,
     pub(super) health_questions: Vec<(Ticket, Instant)>,
 }
@@ -52,7 +54,9 @@ impl Connection {
             rebuilds: 0,
             progress: Progress::new(now),
             outage: Outage::default(),
-            rebuild_log: RebuildLog::default(),
+            rebuilt_log: RebuildLog::default(),
+            lost_log: RebuildLog::default(),
+            last_words: String::new(),
             start_questions: Vec::new(),
             health_questions: Vec::new(),
         }
@@ -80,7 +84,7 @@ impl Connection {
         match input {
             Input::ClientBuilt => self.on_built(view, &mut actions),
             Input::ClientNotBuilt(failure) => self.on_not_built(failure, view, &mut actions),
-            Input::ClientDied(failure) => self.on_death(failure, view, &mut actions),
+            Input::ClientDied { failure, reason } => self.on_death(failure, reason, view, &mut actions),
             Input::Answered { brokers, latency } => self.on_answer(brokers, latency, stall, view, &mut actions),
             Input::Silent { code, waited } => self.on_silence(code, waited, view, &mut actions),
             Input::Alarmed => self.on_alarm(view, &mut actions),
@@ -96,8 +100,9 @@ impl Connection {
         match &self.state {
             State::Starting => self.state = State::Connecting { attempt: 1 },
             State::Rebuilding { cause, .. } => {
-                let message = format!("librdkafka gave its producer up, a new one is in its place: {cause}");
-                actions.extend(self.rebuild_log.line(LogEvent::ProducerRebuilt, message, view.now).map(Action::Log));
+                let message =
+                    format!("librdkafka gave its producer up, a new one is in its place: {}", self.last_words);
+                actions.extend(self.rebuilt_log.line(LogEvent::ProducerRebuilt, message, view.now).map(Action::Log));
                 self.state = State::Recovering { cause: cause.clone(), built: view.now, answered: None };
             }
             _ => return,
@@ -111,18 +116,20 @@ impl Connection {
             State::Starting => self.fail_start(failure, actions),
             State::Rebuilding { .. } => {
                 let message = format!("librdkafka gave its producer up, and building a new one failed: {failure}");
-                actions.extend(self.rebuild_log.line(LogEvent::ProducerLost, message, view.now).map(Action::Log));
-                self.rebuild(failure, view, actions);
+                actions.extend(self.lost_log.line(LogEvent::ProducerLost, message, view.now).map(Action::Log));
+                // What worked once may work again: a thread may be free, or a certificate in its place.
+                self.rebuild(Failure::new(Kind::FATAL, failure.message), view, actions);
             }
             _ => {}
         }
     }
 
-    fn on_death(&mut self, cause: Failure, view: &View<'_>, actions: &mut Vec<Action>) {
+    fn on_death(&mut self, cause: Failure, reason: String, view: &View<'_>, actions: &mut Vec<Action>) {
         if !self.state.has_client() {
             return;
         }
         actions.push(Action::RetireClient);
+        self.last_words = reason;
         if self.unproven(view).is_none() {
             self.rebuilds = 0;
         }
@@ -172,10 +179,11 @@ impl Connection {
         self.probing.answered(brokers, pause, view.now);
         if let State::Recovering { answered, .. } = &mut self.state {
             answered.get_or_insert(view.now);
-            if let Some(cause) = self.unproven(view) {
+            if let Some(cause) = self.unproven(view).filter(|_| stall <= LONGEST_STALL) {
                 return self.answer_health(&ClusterHealth::Ill(cause), actions);
             }
-        } else if stall > LONGEST_STALL && !matches!(self.state, State::Connecting { .. }) {
+        }
+        if stall > LONGEST_STALL && !matches!(self.state, State::Connecting { .. }) {
             return self.stall(stall, view, actions);
         }
         self.connect(view, actions);
@@ -195,7 +203,7 @@ impl Connection {
         self.rebuilds = 0;
         if !matches!(self.state, State::Connected) {
             self.state = State::Connected;
-            // Before any answer: whoever gets it finds the producer connected.
+            // Set before answering: a caller that has its answer must see `is_connected`.
             actions.push(Action::SetConnected(true));
             // Connected again: drop all broker errors. While connected, one broker's error just expires.
             actions.push(Action::ForgetBrokerErrors);
@@ -225,7 +233,8 @@ impl Connection {
         }
         self.probing.stayed_silent(waited, view.now);
         let error = view.errors.text(view.now);
-        let is_lost = self.probing.silent() >= PROBES_UNTIL_LOST || !matches!(self.state, State::Connected);
+        let may_answer = matches!(self.state, State::Connected | State::Recovering { .. });
+        let is_lost = self.probing.silent() >= PROBES_UNTIL_LOST || !may_answer;
         // While no broker has reported an error, health checks wait: another broker may still answer in time.
         let is_certain = error.is_some() || is_lost;
         let is_refused = error.is_some();
@@ -235,12 +244,12 @@ impl Connection {
                 let attempt = *attempt;
                 self.on_silent_attempt(attempt, is_refused, &cause, view, actions);
             }
-            State::Recovering { answered, .. } => {
+            State::Recovering { answered, .. } if is_lost => {
                 *answered = None;
                 self.probing.slow_down(view);
                 actions.extend(self.outage.continues(&cause, view.now).map(Action::Log));
             }
-            _ if is_lost => {
+            State::Connected | State::Unreachable | State::Stalled if is_lost => {
                 self.probing.slow_down(view);
                 self.lose(State::Unreachable, &cause, view, actions);
             }
@@ -384,9 +393,4 @@ impl Connection {
     fn answer_health(&mut self, health: &ClusterHealth, actions: &mut Vec<Action>) {
         actions.extend(self.health_questions.drain(..).map(|(ticket, _)| Action::AnswerHealth(ticket, health.clone())));
     }
-}
-
-/// The pause after so many doublings of the first one.
-fn doubled(first: Duration, times: u32) -> Duration {
-    first.saturating_mul(1 << times.min(16)).min(LONGEST_BACKOFF)
 }

@@ -4,6 +4,7 @@
 //! as [`Action`]s, which the supervisor performs. ARCHITECTURE.md shows the states and every arrow between
 //! them, in a drawing that `tests/arrows.rs` makes.
 
+mod backoff;
 mod machine;
 mod probing;
 mod progress;

@@ -41,8 +41,11 @@ pub(super) enum State {
 pub(in crate::producer) enum Input {
     ClientBuilt,
     ClientNotBuilt(Failure),
-    /// The client reported a fatal error.
-    ClientDied(Failure),
+    /// The client reported a fatal error: what callers get, and librdkafka's words.
+    ClientDied {
+        failure: Failure,
+        reason: String,
+    },
     /// A broker answered the probe.
     Answered {
         brokers: Vec<Broker>,
@@ -62,7 +65,7 @@ pub(in crate::producer) enum Input {
     StartAsked(Ticket),
     /// Somebody asks how the cluster is, and wants an answer by then.
     HealthAsked(Ticket, Instant),
-    /// The producer closes, which is what whoever still asks gets to read.
+    /// The producer is closing; open and later questions get this failure.
     StopAsked(Failure),
 }
 

@@ -65,6 +65,7 @@ pub(super) const ARROWS: &[Arrow] = &[
         life.acknowledge();
         life.answer();
     }),
+    arrow("recovering", "no acknowledgement for 6 s", "stalled", Life::stall),
     arrow("recovering", "fatal error", "rebuilding", Life::die),
 ];
 

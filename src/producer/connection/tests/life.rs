@@ -90,7 +90,7 @@ impl Life {
                 life.answer();
                 life.die();
             }
-            "failed" => life.input(Input::ClientDied(fatal())),
+            "failed" => life.input(died()),
             other => panic!("no way to {other}"),
         }
         assert_eq!(life.state(), name);
@@ -139,7 +139,7 @@ impl Life {
     }
 
     pub(super) fn die(&mut self) {
-        self.input(Input::ClientDied(fatal()));
+        self.input(died());
     }
 
     pub(super) fn publish(&mut self) {
@@ -218,6 +218,10 @@ pub(super) fn fatal() -> Failure {
 
 pub(super) fn broker(number: i32) -> Broker {
     Broker::new(number, format!("broker-{number}"), 9092)
+}
+
+pub(super) fn died() -> Input {
+    Input::ClientDied { failure: fatal(), reason: "not allowed".into() }
 }
 
 pub(super) fn closed() -> Failure {

@@ -76,6 +76,31 @@ fn an_acknowledgement_proves_a_new_client_without_a_probe_and_ends_the_streak() 
 }
 
 #[test]
+fn a_new_client_may_miss_two_probes() {
+    let mut life = Life::in_state("recovering", true);
+    life.done.clear();
+    let asked = life.ask_health();
+    (0..2).for_each(|_| life.silence());
+    assert_eq!((life.health(asked).len(), life.log().len()), (0, 0));
+    life.silence();
+    assert_eq!((life.health(asked).len(), life.log()), (1, vec!["kafka_unreachable"]));
+}
+
+#[test]
+fn a_client_that_cannot_be_built_is_logged_beside_the_one_that_was_and_may_be_published_to_again() {
+    let mut life = Life::in_state("recovering", true);
+    life.builds_fail = true;
+    life.die();
+    life.wait();
+    assert_eq!(life.log(), ["producer_rebuilt", "producer_lost"]);
+    let refused = life.done.iter().rev().find_map(|action| match action {
+        Action::RefuseEvents(failure) => Some(failure.kind),
+        _ => None,
+    });
+    assert_eq!(refused, Some(Kind::FATAL), "retriable");
+}
+
+#[test]
 fn attempts_pause_longer_each_time_and_the_last_one_names_the_cause() {
     let mut life = Life::in_state("connecting", true);
     let start = life.ask_start();
