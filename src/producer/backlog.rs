@@ -126,14 +126,14 @@ impl Backlog {
 
     /// Offers events from the front of the line until one has to wait; `refuse` gets the refused ones.
     ///
-    /// No publish waits for it. Does nothing while another thread drains.
+    /// No publish waits for it. Does nothing, and returns false, while another thread drains.
     pub(super) fn drain<R>(
         &self,
         now: Instant,
         mut offer: impl FnMut(&Record<'_>, Ticket) -> Handoff<R>,
         mut refuse: impl FnMut(&Record<'_>, Ticket, R),
-    ) {
-        let Some(_alone) = self.draining.try_lock() else { return };
+    ) -> bool {
+        let Some(_alone) = self.draining.try_lock() else { return false };
         let mut going = {
             let mut line = self.line.lock();
             self.is_draining.store(true, Ordering::Release);
@@ -170,6 +170,7 @@ impl Backlog {
         line.waiting.append(&mut going);
         self.publish_sizes(&line);
         self.is_draining.store(false, Ordering::Release);
+        true
     }
 
     /// Takes events out of the line; returns those of them that were waiting.

@@ -159,7 +159,7 @@ impl Pipeline {
     /// Hands over as much of the backlog as possible.
     pub(super) fn drain(&self, mut refuse: impl FnMut(&Record<'_>, Ticket, Refusal)) {
         loop {
-            self.backlog.drain(
+            let drained = self.backlog.drain(
                 Instant::now(),
                 |record, ticket| self.offer(record, ticket),
                 |record, ticket, refusal| {
@@ -168,7 +168,7 @@ impl Pipeline {
                 },
             );
             // An event that arrived meanwhile found this thread draining, and nobody else refuses it.
-            if self.backlog.is_empty() || !self.is_lost() {
+            if !drained || self.backlog.is_empty() || !self.is_lost() {
                 return;
             }
         }
@@ -294,5 +294,48 @@ impl Pipeline {
         if let Some(client) = self.client() {
             client.wake();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::settings::tests::settings;
+    use super::*;
+
+    const RECORD: Record<'static> = Record { topic: "events", key: b"k", payload: b"p", headers: &[] };
+
+    fn lost_after_one_event() -> Pipeline {
+        let pipeline = Pipeline::new(&settings("a:1", &serde_json::json!({})));
+        let accepted = pipeline.enqueue(&RECORD, Ticket::new(1, 0), |_, _, _| unreachable!());
+        assert!(matches!(accepted, Ok(Accepted::Waiting)), "there is no client yet");
+        pipeline.refuse_events(Failure::new(Kind::FATAL, "dead"));
+        pipeline
+    }
+
+    #[test]
+    fn without_a_client_an_event_that_arrives_during_a_drain_is_refused_as_well() {
+        let pipeline = lost_after_one_event();
+        let refused = RefCell::new(Vec::new());
+        pipeline.drain(|_, ticket, _| {
+            if refused.borrow().is_empty() {
+                // Another thread, while this one drains.
+                let late = pipeline.enqueue(&RECORD, Ticket::new(1, 1), |_, _, _| unreachable!());
+                assert!(late.is_ok());
+            }
+            refused.borrow_mut().push(ticket.slot());
+        });
+        assert_eq!((refused.into_inner(), pipeline.waiting()), (vec![0, 1], 0));
+    }
+
+    #[test]
+    fn without_a_client_the_next_event_refuses_what_was_left_behind() {
+        let pipeline = lost_after_one_event();
+        let mut refused = Vec::new();
+        let last = pipeline.enqueue(&RECORD, Ticket::new(1, 1), |_, ticket, _| refused.push(ticket.slot()));
+        assert!(last.is_ok(), "it stands behind the other one");
+        assert_eq!((refused, pipeline.waiting(), pipeline.counts().outstanding()), (vec![0, 1], 0, 0));
     }
 }
