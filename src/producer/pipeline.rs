@@ -311,6 +311,8 @@ mod tests {
         let pipeline = Pipeline::new(&settings("a:1", &serde_json::json!({})));
         let accepted = pipeline.enqueue(&RECORD, Ticket::new(1, 0), |_, _, _| unreachable!());
         assert!(matches!(accepted, Ok(Accepted::Waiting)), "there is no client yet");
+        pipeline.drain(|_, _, _| unreachable!());
+        assert!(pipeline.is_blocked());
         pipeline.refuse_events(Failure::new(Kind::FATAL, "dead"));
         pipeline
     }
