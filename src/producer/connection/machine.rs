@@ -340,7 +340,9 @@ impl Connection {
 
     fn probe(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         if self.state.has_client() {
-            actions.extend(self.probing.send(view).map(Action::Probe));
+            // A new client has to connect first: one address may have refused already, and the next one will not.
+            let is_new = matches!(self.state, State::Connecting { .. } | State::Recovering { .. });
+            actions.extend(self.probing.send(is_new, view).map(Action::Probe));
         }
     }
 

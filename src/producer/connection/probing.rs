@@ -44,14 +44,14 @@ impl Probing {
         self.silent
     }
 
-    /// Sends a probe, unless one is on its way already; returns whom to ask.
-    pub(super) fn send(&mut self, view: &View<'_>) -> Option<Target> {
+    /// Sends a probe, unless one is on its way already; returns whom to ask. A probe of a new client waits for a connection.
+    pub(super) fn send(&mut self, is_new: bool, view: &View<'_>) -> Option<Target> {
         if self.is_out {
             return None;
         }
         self.is_out = true;
         self.last = Some(view.now);
-        Some(self.target(view))
+        Some(if is_new { Target::Any } else { self.target(view) })
     }
 
     /// A broker answered. Unless more probes follow at once, the next one is due after `pause`.

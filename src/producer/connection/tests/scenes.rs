@@ -101,6 +101,17 @@ fn a_client_that_cannot_be_built_is_logged_beside_the_one_that_was_and_may_be_pu
 }
 
 #[test]
+fn a_new_client_waits_for_a_connection_although_one_address_refused() {
+    for state in ["connecting", "recovering"] {
+        let mut life = Life::in_state(state, true);
+        life.errors.note(Code::BrokerTransportFailure, "a:1/bootstrap: Connection refused", life.now);
+        life.done.clear();
+        life.wait();
+        assert!(matches!(life.done[..], [Action::Probe(Target::Any)]), "{state}");
+    }
+}
+
+#[test]
 fn attempts_pause_longer_each_time_and_the_last_one_names_the_cause() {
     let mut life = Life::in_state("connecting", true);
     let start = life.ask_start();
