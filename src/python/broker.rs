@@ -101,7 +101,7 @@ impl EmbeddedBrokerRef {
 impl From<BrokerError> for PyErr {
     fn from(error: BrokerError) -> Self {
         match error {
-            BrokerError::UnknownRequest(_) | BrokerError::UnknownCode(_) => PyValueError::new_err(error.to_string()),
+            BrokerError::UnknownRequest(_) => PyValueError::new_err(error.to_string()),
             _ => PyRuntimeError::new_err(error.to_string()),
         }
     }

@@ -112,6 +112,8 @@ def test_errors_have_names() -> None:
             broker.fail_next("NO_SUCH_ERROR")
         with pytest.raises(RuntimeError, match="12345"):
             broker.fail_next(12345)
+        with pytest.raises(ValueError, match="NoSuchRequest"):
+            broker.fail_next("NOT_ENOUGH_REPLICAS", request="NoSuchRequest")
     with pytest.raises(ValueError, match="at least one"):
         EmbeddedBroker(brokers=0)
 
