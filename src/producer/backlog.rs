@@ -1,4 +1,4 @@
-//! Events that wait in line for librdkafka: behind those in flight (see [`super::gate`]), or because its queue is full.
+//! Events that wait in line for librdkafka: behind the events in flight (see [`super::gate`]), or for space in its queue.
 //!
 //! They wait here, in the native half, so that they can be queued in order the moment it is possible, without a detour
 //! over the event loop. Waiting counts towards the deadline of the publish. librdkafka starts its own clock when it takes

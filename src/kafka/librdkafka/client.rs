@@ -235,15 +235,15 @@ pub(super) fn milliseconds(timeout: Duration) -> i32 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use std::time::Instant;
 
     use super::*;
     use crate::testing::EmbeddedBroker;
 
-    const LIMIT: Duration = Duration::from_secs(10);
+    pub(in super::super) const LIMIT: Duration = Duration::from_secs(10);
 
-    fn client(servers: &str) -> Client {
+    pub(in super::super) fn client(servers: &str) -> Client {
         Client::create(ClientConfig::new().set("bootstrap.servers", servers)).unwrap()
     }
 

@@ -172,16 +172,9 @@ unsafe fn slice<'a, T>(items: *const T, count: i32) -> &'a [T] {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use rdkafka::config::ClientConfig;
-
+    use super::super::client::tests::{client, LIMIT};
     use super::*;
     use crate::testing::EmbeddedBroker;
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    fn client(servers: &str) -> Client {
-        Client::create(ClientConfig::new().set("bootstrap.servers", servers)).unwrap()
-    }
 
     #[test]
     fn each_broker_can_be_asked_for_the_others() {
@@ -209,7 +202,7 @@ mod tests {
         assert_eq!(client.probe_connected("events", LIMIT), Err(Code::BrokerTransportFailure));
         assert!(began.elapsed() < LIMIT / 2);
         let cluster = EmbeddedBroker::start(1).unwrap();
-        let client = self::client(cluster.bootstrap_servers());
+        let client = super::super::client::tests::client(cluster.bootstrap_servers());
         // The first answer ends the bootstrap connection.
         (0..2).for_each(|_| drop(client.probe("events", LIMIT).unwrap()));
         cluster.set_round_trip(Duration::from_millis(200)).unwrap();

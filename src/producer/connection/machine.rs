@@ -280,7 +280,7 @@ impl Connection {
         self.state = State::Connecting { attempt: attempt + 1 };
     }
 
-    /// The first connection failed: an error if it is required, and otherwise the background goes on trying.
+    /// The first connection failed: an error if it is required, and otherwise probing continues in the background.
     fn give_up_attempts(&mut self, attempt: u32, view: &View<'_>, actions: &mut Vec<Action>) {
         if self.plan.is_required {
             self.fail_start(view.errors.start_failure(&self.plan.servers, attempt, view.now), actions);

@@ -111,7 +111,7 @@ impl StartPlan {
 pub(in crate::producer) enum Target {
     /// Whichever librdkafka chooses; wait for a connection if there is none.
     Any,
-    /// Whichever librdkafka chooses of those that are connected. While brokers refuse, waiting for a connection would
+    /// A connected broker that librdkafka chooses. While brokers refuse, waiting for a connection would
     /// make librdkafka connect past its back-off.
     Connected,
     This(Broker),
