@@ -16,8 +16,9 @@ use crate::kafka::outage::Outage;
 
 /// Probes of one connection attempt when no broker refuses and none answers.
 pub(super) const PROBES_OF_ATTEMPT: u32 = 5;
-/// Silent probes after which a connected cluster counts as out of reach.
-pub(super) const PROBES_UNTIL_LOST: u32 = 3;
+/// Silent probes after which a connected cluster counts as out of reach: enough to ask each of three brokers by its
+/// number. With `WATCH_INTERVAL` before the first one, an outage is noticed 8 s after the last acknowledgement.
+pub(super) const PROBES_UNTIL_LOST: u32 = 5;
 /// How long events may be outstanding without an acknowledgement, in a cluster that answers probes.
 pub(super) const LONGEST_STALL: Duration = Duration::from_secs(6);
 /// Added to `LONGEST_STALL`, so that the next probe falls just after it.
