@@ -15,6 +15,9 @@ use super::owned_record::OwnedRecord;
 use crate::handover::Ticket;
 use crate::kafka::librdkafka::Record;
 
+#[cfg(test)]
+mod tests;
+
 /// Events that waited longer than this get a deadline of ours: librdkafka's timeout starts only when it takes them.
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -34,7 +37,14 @@ pub(super) struct Backlog {
 
 #[derive(Default)]
 struct Line {
-    waiting: VecDeque<Waiting>,
+    /// Each at the place that it came to; None was withdrawn.
+    waiting: VecDeque<Option<Waiting>>,
+    /// The place after the last one, counted from the first event ever.
+    next_place: u64,
+    /// Places of the events that can be withdrawn.
+    places: HashMap<Ticket, u64>,
+    /// Events that were withdrawn and whose place is still in the line.
+    gaps: usize,
     watched: HashMap<Ticket, Instant>,
     /// Whether the poller sleeps until an event waits.
     poller_sleeps: bool,
@@ -44,6 +54,30 @@ struct Waiting {
     record: OwnedRecord,
     ticket: Ticket,
     since: Instant,
+}
+
+impl Line {
+    /// Place of the first event in the line.
+    fn first_place(&self) -> u64 {
+        self.next_place - self.waiting.len() as u64
+    }
+
+    /// Takes an event out, if it waits.
+    fn withdraw(&mut self, ticket: Ticket) -> bool {
+        let Some(place) = self.places.remove(&ticket) else { return false };
+        let index = place.checked_sub(self.first_place()).and_then(|index| usize::try_from(index).ok());
+        let slot = index.and_then(|index| self.waiting.get_mut(index));
+        let was_waiting = slot.and_then(Option::take).is_some();
+        self.gaps += usize::from(was_waiting);
+        was_waiting
+    }
+
+    /// Drops the gaps at the front.
+    fn close_gaps(&mut self) {
+        while self.waiting.pop_front_if(|first| first.is_none()).is_some() {
+            self.gaps -= 1;
+        }
+    }
 }
 
 /// What became of a record that was offered to librdkafka.
@@ -100,14 +134,19 @@ impl Backlog {
 
     /// When the first event in the line began to wait.
     pub(super) fn waits_since(&self) -> Option<Instant> {
-        self.line.lock().waiting.front().map(|first| first.since)
+        self.line.lock().waiting.iter().flatten().next().map(|first| first.since)
     }
 
     /// Puts a copy of the record at the end of the line. Returns whether the poller sleeps, and has to be woken.
-    pub(super) fn push(&self, record: &Record<'_>, ticket: Ticket, now: Instant) -> bool {
+    pub(super) fn push(&self, record: &Record<'_>, ticket: Ticket, can_be_withdrawn: bool, now: Instant) -> bool {
         let waiting = Waiting { record: OwnedRecord::from(record), ticket, since: now };
         let mut line = self.line.lock();
-        line.waiting.push_back(waiting);
+        line.waiting.push_back(Some(waiting));
+        if can_be_withdrawn {
+            let place = line.next_place;
+            line.places.insert(ticket, place);
+        }
+        line.next_place += 1;
         self.publish_sizes(&line);
         mem::take(&mut line.poller_sleeps)
     }
@@ -139,8 +178,13 @@ impl Backlog {
             self.is_draining.store(true, Ordering::Release);
             mem::take(&mut line.waiting)
         };
-        let mut is_blocked = false;
-        while let Some(first) = going.front() {
+        let (mut is_blocked, mut gone, mut gaps) = (false, Vec::new(), 0);
+        while let Some(place) = going.front() {
+            let Some(first) = place else {
+                going.pop_front();
+                gaps += 1;
+                continue;
+            };
             let waited_long = now.saturating_duration_since(first.since) > SHORT;
             if waited_long {
                 self.watch(first);
@@ -162,30 +206,32 @@ impl Backlog {
             if is_blocked {
                 break;
             }
+            gone.push(first.ticket);
             going.pop_front();
         }
         self.is_blocked.store(is_blocked, Ordering::Release);
         let mut line = self.line.lock();
         mem::swap(&mut line.waiting, &mut going);
         line.waiting.append(&mut going);
+        line.gaps -= gaps;
+        if !line.places.is_empty() {
+            for ticket in gone {
+                line.places.remove(&ticket);
+            }
+        }
         self.publish_sizes(&line);
         self.is_draining.store(false, Ordering::Release);
         true
     }
 
-    /// Takes events out of the line; returns those of them that were waiting.
+    /// Takes events out of the line; returns those of them that were waiting and could be withdrawn. The time it takes
+    /// does not depend on the length of the line.
     pub(super) fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
         // `drain` holds the line while it works. Wait for it: what it could not hand over is then back in the line.
         let _alone = self.draining.lock();
         let mut line = self.line.lock();
-        let mut withdrawn = Vec::new();
-        line.waiting.retain(|waiting| {
-            let stays = !tickets.contains(&waiting.ticket);
-            if !stays {
-                withdrawn.push(waiting.ticket);
-            }
-            stays
-        });
+        let withdrawn = tickets.iter().copied().filter(|ticket| line.withdraw(*ticket)).collect();
+        line.close_gaps();
         self.publish_sizes(&line);
         withdrawn
     }
@@ -211,8 +257,18 @@ impl Backlog {
         let mut expired = Expired::default();
         let mut line = self.line.lock();
         // All publishes have the same time limit, so the line is sorted by deadline.
-        while let Some(first) = line.waiting.pop_front_if(|first| first.since + self.time_limit <= now) {
-            expired.waiting.push(first.ticket);
+        let is_over = |first: &mut Option<Waiting>| match first {
+            Some(first) => first.since + self.time_limit <= now,
+            None => true,
+        };
+        while let Some(first) = line.waiting.pop_front_if(is_over) {
+            match first {
+                Some(first) => {
+                    line.places.remove(&first.ticket);
+                    expired.waiting.push(first.ticket);
+                }
+                None => line.gaps -= 1,
+            }
         }
         line.watched.retain(|ticket, deadline| {
             let overdue = *deadline <= now;
@@ -229,147 +285,15 @@ impl Backlog {
     pub(super) fn clear(&self) -> Vec<Ticket> {
         let _alone = self.draining.lock();
         let mut line = self.line.lock();
-        let waiting = line.waiting.drain(..).map(|waiting| waiting.ticket).collect();
+        let waiting = line.waiting.drain(..).flatten().map(|waiting| waiting.ticket).collect();
+        line.places.clear();
+        line.gaps = 0;
         self.publish_sizes(&line);
         waiting
     }
 
     fn publish_sizes(&self, line: &Line) {
-        self.waiting.store(line.waiting.len(), Ordering::Release);
+        self.waiting.store(line.waiting.len() - line.gaps, Ordering::Release);
         self.is_watching.store(!line.watched.is_empty(), Ordering::Release);
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    const TIME_LIMIT: Duration = Duration::from_mins(1);
-
-    fn wait(backlog: &Backlog, slot: u32, since: Instant) -> Ticket {
-        let ticket = Ticket::new(1, slot);
-        backlog.push(&Record { topic: "t", key: b"k", payload: b"p", headers: &[("h", b"v")] }, ticket, since);
-        ticket
-    }
-
-    fn drain(
-        backlog: &Backlog,
-        offer: impl FnMut(&Record<'_>, Ticket) -> Handoff<&'static str>,
-    ) -> Vec<(Ticket, &'static str)> {
-        let mut refused = Vec::new();
-        backlog.drain(Instant::now(), offer, |_, ticket, refusal| refused.push((ticket, refusal)));
-        refused
-    }
-
-    #[test]
-    fn queues_in_order_until_the_queue_is_full() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        let now = Instant::now();
-        let tickets: Vec<_> = (0..3).map(|slot| wait(&backlog, slot, now)).collect();
-        let mut queued = Vec::new();
-        let refused = drain(&backlog, |record, ticket| {
-            assert_eq!((record.topic, record.key, record.payload), ("t", b"k".as_slice(), b"p".as_slice()));
-            assert_eq!(record.headers, &[("h", b"v".as_slice())]);
-            assert!(!backlog.is_empty(), "no event overtakes the ones that are being drained");
-            if queued.len() == 2 {
-                return Handoff::Wait;
-            }
-            queued.push(ticket);
-            Handoff::Taken
-        });
-        assert!(refused.is_empty());
-        assert_eq!(queued, tickets.get(..2).unwrap());
-        assert_eq!(backlog.len(), 1);
-        assert!(backlog.is_blocked());
-        drain(&backlog, |_, _| Handoff::Taken);
-        assert!(backlog.is_empty() && !backlog.is_blocked());
-    }
-
-    #[test]
-    fn an_event_that_arrives_during_a_drain_stays_behind() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        let now = Instant::now();
-        let (first, second) = (wait(&backlog, 0, now), wait(&backlog, 1, now));
-        let mut third = None;
-        drain(&backlog, |_, ticket| {
-            if ticket == second {
-                third = Some(wait(&backlog, 2, now));
-                return Handoff::Wait;
-            }
-            Handoff::Taken
-        });
-        let mut queued = Vec::new();
-        drain(&backlog, |_, ticket| {
-            queued.push(ticket);
-            Handoff::Taken
-        });
-        assert_eq!(queued, [second, third.unwrap()]);
-        assert!(!queued.contains(&first));
-    }
-
-    #[test]
-    fn a_refused_event_does_not_hold_up_the_next() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        let now = Instant::now();
-        let (bad, good) = (wait(&backlog, 0, now), wait(&backlog, 1, now));
-        let mut queued = Vec::new();
-        let refused = drain(&backlog, |_, ticket| {
-            if ticket == bad {
-                return Handoff::Refused("unknown topic");
-            }
-            queued.push(ticket);
-            Handoff::Taken
-        });
-        assert_eq!((refused, queued), (vec![(bad, "unknown topic")], vec![good]));
-        assert!(backlog.is_idle());
-    }
-
-    #[test]
-    fn a_withdrawn_event_is_never_queued() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        let ticket = wait(&backlog, 0, Instant::now());
-        assert_eq!(backlog.withdraw(&HashSet::from([ticket])), [ticket]);
-        assert!(backlog.withdraw(&HashSet::from([ticket])).is_empty());
-        drain(&backlog, |_, _| unreachable!());
-    }
-
-    #[test]
-    fn the_deadline_counts_while_waiting_and_after() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        let long_ago = Instant::now().checked_sub(TIME_LIMIT).unwrap();
-        let queued = wait(&backlog, 0, long_ago);
-        drain(&backlog, |_, _| Handoff::Taken);
-        assert!(!backlog.is_idle(), "the deadline of the queued event is watched");
-        let settled = wait(&backlog, 3, long_ago);
-        drain(&backlog, |_, _| Handoff::Taken);
-        backlog.forget(settled);
-        let waiting = wait(&backlog, 1, long_ago);
-        let later = wait(&backlog, 2, Instant::now());
-        let expired = backlog.expire(Instant::now());
-        assert_eq!((expired.queued, expired.waiting), (vec![queued], vec![waiting]));
-        assert_eq!(backlog.clear(), [later]);
-    }
-
-    #[test]
-    fn a_sleeping_poller_is_woken_once_by_the_first_event_that_waits() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        let record = Record { topic: "t", key: b"k", payload: b"p", headers: &[] };
-        let push = || backlog.push(&record, Ticket::new(1, 0), Instant::now());
-        assert!(backlog.let_poller_sleep());
-        assert_eq!([push(), push()], [true, false]);
-        assert!(!backlog.let_poller_sleep(), "events wait");
-        backlog.clear();
-        assert!(backlog.let_poller_sleep());
-        backlog.end_sleep();
-        assert!(!push());
-    }
-
-    #[test]
-    fn a_short_wait_is_not_watched() {
-        let backlog = Backlog::new(TIME_LIMIT);
-        wait(&backlog, 0, Instant::now());
-        drain(&backlog, |_, _| Handoff::Taken);
-        assert!(backlog.is_idle());
     }
 }

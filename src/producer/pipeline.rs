@@ -112,12 +112,13 @@ impl Pipeline {
                 Handoff::Wait => has_to_wait = true,
                 Handoff::Refused(refusal) => return Err(refusal),
             }
-        } else if record.wire_size() > self.limits.event_bytes {
+        }
+        if record.wire_size() > self.limits.event_bytes {
             return Err(Refusal::TooLarge);
         }
         let has_to_wait = has_to_wait || self.is_full();
         self.counters.accept();
-        if self.backlog.push(record, ticket, Instant::now()) {
+        if self.backlog.push(record, ticket, has_to_wait, Instant::now()) {
             self.wake_poller();
         }
         let is_wave = !has_to_wait && (self.gate.is_open() || self.backlog.len() >= gate::MANY);
