@@ -163,7 +163,12 @@ impl Listener {
         if report.is_delivered() {
             return EventOutcome::Delivered(report.acknowledgement);
         }
-        let failure = self.failure_of(report.code, report.topic.as_deref().unwrap_or_default());
+        let topic = report.topic.as_deref().unwrap_or_default();
+        let failure = if report.never_had_a_partition() && self.core.status().is_connected() {
+            self.core.status().unknown_topic(topic)
+        } else {
+            self.failure_of(report.code, topic)
+        };
         EventOutcome::Failed(Box::new(failure.maybe_delivered(report.maybe_delivered)))
     }
 

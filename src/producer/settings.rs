@@ -17,8 +17,9 @@ use crate::kafka::failure::{Failure, Kind};
 
 /// librdkafka looks for messages past their deadline once a second.
 const TIMEOUT_SCAN: Duration = Duration::from_secs(1);
-/// How long a new topic may stay unknown to the brokers before its events fail.
-const TOPIC_PROPAGATION: Duration = Duration::from_secs(5);
+/// How long a topic may stay unknown to the brokers before librdkafka fails its events: the longest that it takes. An event
+/// waits for its topic until its own deadline: the cluster may come up, or create the topic, in time.
+const TOPIC_PROPAGATION: Duration = Duration::from_hours(1);
 /// Interval of librdkafka's statistics: often enough for a scrape, rare enough to cost nothing.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -142,7 +143,7 @@ impl Settings {
             .set("message.max.bytes", self.max_request_size.to_string())
             .set("compression.type", &self.compression_type)
             .set("partitioner", "murmur2_random")
-            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION.min(time_limit / 2).as_millis().to_string())
+            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION.as_millis().to_string())
             .set("queue.buffering.max.messages", self.queue_max_messages.to_string())
             .set("queue.buffering.max.kbytes", self.queue_max_bytes.div_ceil(1024).to_string());
     }

@@ -149,8 +149,8 @@ impl Status {
     pub(super) fn refusal(&self, refusal: &Refusal, record: &Record<'_>) -> Failure {
         match refusal {
             Refusal::TooLarge => {
-                let (size, limit) = (record.key.len() + record.payload.len(), self.max_request_size);
-                let message = format!("an event of {size} bytes is larger than max_request_size, {limit} bytes: send less, or raise it here and message.max.bytes on the brokers");
+                let (size, limit) = (record.wire_size(), self.max_request_size);
+                let message = format!("an event of {size} bytes, key and headers included, is larger than max_request_size, {limit} bytes: send less, or raise it here and message.max.bytes on the brokers");
                 Failure::new(Kind::of(Code::MessageSizeTooLarge), message)
             }
             Refusal::NoClient(failure) => Failure::clone(failure),
@@ -166,6 +166,12 @@ impl Status {
             _ => Kind::of(code),
         };
         Failure::new(kind, self.explain(code, kind, topic))
+    }
+
+    /// What the caller of an event gets whose topic did not exist until the deadline, in a cluster that answers.
+    pub(super) fn unknown_topic(&self, topic: &str) -> Failure {
+        let kind = Kind::of(Code::UnknownTopic);
+        Failure::new(kind, self.explain(Code::UnknownTopic, kind, topic))
     }
 
     fn explain(&self, code: Code, kind: Kind, topic: &str) -> String {

@@ -69,6 +69,11 @@ impl DeliveryReport {
         self.code == Code::NoError
     }
 
+    /// Whether the message timed out before librdkafka knew the partitions of its topic.
+    pub(crate) fn never_had_a_partition(&self) -> bool {
+        self.code == Code::MessageTimedOut && self.acknowledgement.partition < 0
+    }
+
     /// Whether the message was sent to a broker, as far as the report shows.
     pub(crate) fn was_sent(&self) -> bool {
         self.maybe_delivered || !matches!(self.code, Code::MessageTimedOut | Code::PurgeQueue | Code::UnknownTopic)
