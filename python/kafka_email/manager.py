@@ -109,7 +109,7 @@ class KafkaManager:
         if self._life.run(opening):
             _warn_if_unverified(opening.config)
             state = "connected" if opening.producer.is_connected else "connecting in the background"
-            servers = opening.config.bootstrap_servers_string
+            servers = opening.config.effective_servers
             _logging.log(logging.INFO, "started", f"started: {state}, {servers}")
 
     async def stop(self, timeout: float | None = None) -> StopReport:

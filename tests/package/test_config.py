@@ -1,6 +1,7 @@
 """Fields of KafkaConfig one by one, and in the combinations that concern sending."""
 
 import pytest
+from pydantic import ValidationError
 
 from kafka_email.config import KafkaConfig, KafkaTopics
 from support.package.config_errors import assert_refused, refused_fields, wrong_fields
@@ -119,6 +120,11 @@ def test_impossible_topic_names(topic):
         ('["a:1", "b:2"]', ["a:1", "b:2"]),
         (' [ "a:1" ] ', ["a:1"]),
         ("127.0.0.1:9092", ["127.0.0.1:9092"]),
+        ("a", ["a:9092"]),
+        (["a", "b:2"], ["a:9092", "b:2"]),
+        ("[::1]", ["[::1]:9092"]),
+        ("a:1,b:2,", ["a:1", "b:2"]),
+        (["a:1, b:2 ,"], ["a:1", "b:2"]),
         ("[::1]:9092,[fe80::1%eth0]:9093", ["[::1]:9092", "[fe80::1%eth0]:9093"]),
     ],
 )
@@ -133,13 +139,20 @@ def test_bootstrap_servers(monkeypatch, given, servers):
 @pytest.mark.parametrize(
     "servers",
     [
-        *("", "a", "a:", ":1", "a:0", "a:65536", "a:009092", "a:-1", "a:+1", "a:1x", "a:\u0661", "a:1,", "a:1,,b:2"),
-        *("::1:9092", "[::1]", "[zz]:1", "SSL://a:1", "u@a:1", "a b:1", '["a:1"', "[1]", "[]"),
+        *("", ",", "a:", ":1", "a:0", "a:65536", "a:009092", "a:-1", "a:+1", "a:1x", "a:\u0661", "a:1,,b:2"),
+        *("::1:9092", "::1", "[zz]:1", "SSL://a:1", "u@a:1", "a b:1", '["a:1"', "[1]", "[]"),
         *([], ["a:1", ""], ["a:1", 2], {"a:1": 1}, None, 5),
     ],
 )
 def test_impossible_bootstrap_servers(servers):
     assert refused_fields(bootstrap_servers=servers) == {"bootstrap_servers"}
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_that_an_env_file_keeps_are_named(monkeypatch, quote):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"{quote}a:1,b:2{quote}")
+    with pytest.raises(ValidationError, match="without quotes"):
+        KafkaConfig()
 
 
 def test_error_tells_which_server():

@@ -39,6 +39,11 @@ def test_passwords(protocol, mechanism):
     assert (native["sasl_username"], native["sasl_password"]) == ("app", "pw")
 
 
+def test_names_of_protocols_and_mechanisms_may_be_in_any_case():
+    config = KafkaConfig(security_protocol="sasl_ssl", sasl_mechanism="Scram-Sha-256", **PASSWORD)
+    assert (config.security_protocol, config.sasl_mechanism) == ("SASL_SSL", "SCRAM-SHA-256")
+
+
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 @pytest.mark.parametrize("lacking", PASSWORD)
 def test_passwords_need_user_and_password(mechanism, lacking):

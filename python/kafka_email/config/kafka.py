@@ -19,6 +19,7 @@ from kafka_email.config.values import (
     OptionalLine,
     OptionalPath,
     OptionalSecret,
+    Protocol,
     Servers,
     TopicName,
 )
@@ -95,7 +96,7 @@ class KafkaConfig(GuardedSettings):
         default=5000, ge=0, le=600_000, description="Milliseconds an exit without stop() waits for queued events."
     )
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+    security_protocol: Protocol = Field(
         default="PLAINTEXT", description="Encryption (SSL) and authentication (SASL) of the connection."
     )
     sasl_mechanism: Mechanism = Field(default=None, description="How to authenticate; needs a SASL_ protocol.")
@@ -125,6 +126,14 @@ class KafkaConfig(GuardedSettings):
         """The brokers as librdkafka takes them: ``host:port,host:port``."""
         return ",".join(self.bootstrap_servers)
 
+    @property
+    def effective_servers(self) -> str:
+        """The brokers that librdkafka is given: ``producer_options`` have the last word. For texts."""
+        return self._option("bootstrap.servers") or self.bootstrap_servers_string
+
+    def _option(self, name: str) -> str | None:
+        return ProducerOptions(self.producer_options).plain(name)
+
     def native_settings(self) -> dict[str, Any]:
         """Return what the Rust half needs, secrets in plain text. Private to this package: never log or store it.
 
@@ -138,7 +147,8 @@ class KafkaConfig(GuardedSettings):
         options = ProducerOptions(self.producer_options)
         secrets = [self.sasl_password, self.ssl_key_password, *options.secrets()]
         connection = {name: getattr(self, name) for name in _CONNECTION_UNCHANGED} | {
-            "bootstrap_servers": self.bootstrap_servers_string,
+            "bootstrap_servers": self.effective_servers,
+            "client_id": self._option("client.id") or self.client_id,
             "sasl_password": _revealed(self.sasl_password),
             "ssl_key_password": _revealed(self.ssl_key_password),
             "secrets": _longest_first({_revealed(secret) for secret in secrets}),
@@ -176,7 +186,6 @@ def _longest_first(secrets: set[str | None]) -> list[str]:
 
 
 _CONNECTION_UNCHANGED = (
-    "client_id",
     "sasl_mechanism",
     "sasl_username",
     "security_protocol",

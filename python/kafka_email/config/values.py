@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode
 from kafka_email.topics import topic_name
 
 _HOST = re.compile(r"[a-zA-Z0-9._-]+")
+_DEFAULT_PORT = "9092"  # as librdkafka and aiokafka have it
 
 
 def is_sendable(text: str) -> bool:
@@ -38,18 +39,29 @@ def _sendable_secret(secret: SecretStr) -> SecretStr:
 
 
 def _split_servers(servers: object) -> object:
-    if isinstance(servers, list):  # an item may be a comma-separated string, which other clients accept
-        return [part for server in servers for part in (server.split(",") if isinstance(server, str) else [server])]
-    if not isinstance(servers, str):
-        return servers
-    if servers.lstrip().startswith("["):  # a JSON list, or a list whose first item is an IPv6 address
+    if isinstance(servers, str) and servers.lstrip().startswith("["):  # a JSON list, or an IPv6 address comes first
         with suppress(ValueError):
-            return json.loads(servers)
-    return servers.split(",")
+            servers = json.loads(servers)
+    if isinstance(servers, str):
+        servers = [servers]
+    if not isinstance(servers, (list, tuple)):
+        return servers
+    # An item may be a comma-separated string, which other clients accept, as they do a comma at its end.
+    return [part for server in servers for part in (_parts(server) if isinstance(server, str) else [server])]
+
+
+def _parts(servers: str) -> list[str]:
+    parts = servers.split(",")
+    return parts[:-1] if len(parts) > 1 and not parts[-1].strip() else parts
 
 
 def _server(text: str) -> str:
-    host, _, port = text.strip().rpartition(":")
+    text = text.strip()
+    if text[:1] in {'"', "'"} or text[-1:] in {'"', "'"}:
+        raise ValueError("must be without quotes: `docker run --env-file` and systemd pass them on as they are")
+    host, colon, port = text.rpartition(":")
+    if not colon or _is_host(text):
+        host, port = text, _DEFAULT_PORT
     if not _is_host(host):
         raise ValueError("must be host:port, IPv6 as [address]:port, without a scheme")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
@@ -77,6 +89,10 @@ def _none_is_word(compression: object) -> object:
 def _blank_is_none(value: object) -> object:
     # An environment variable that is set to nothing means that the value is not given.
     return None if value == "" else value
+
+
+def _upper(name: object) -> object:
+    return name.upper() if isinstance(name, str) else name
 
 
 def _mechanism(name: object) -> object:
@@ -115,8 +131,10 @@ Compression: TypeAlias = Annotated[Literal["none", "gzip", "snappy", "lz4", "zst
 Mechanism: TypeAlias = Annotated[
     Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None,
     BeforeValidator(_mechanism),
+    BeforeValidator(_upper),
     BeforeValidator(_blank_is_none),  # Pydantic calls the last one first
 ]
+Protocol: TypeAlias = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 OptionalLine: TypeAlias = Annotated[Line | None, BeforeValidator(_blank_is_none)]
 OptionalSecret: TypeAlias = Annotated[
     Annotated[SecretStr, AfterValidator(_sendable_secret)] | None, BeforeValidator(_blank_is_none)
