@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from kafka_email.exceptions import KafkaConnectionError, KafkaError, KafkaTimeoutError, QueueFullError
+from kafka_email.exceptions import KafkaError
 
 events = logging.getLogger("kafka_email.events")
 life_cycle = logging.getLogger("kafka_email.manager")
@@ -49,34 +49,37 @@ def delivered(event_id: str, topic: str, partition: int, offset: int, event_type
 
 
 def failed(event_id: str, topic: str, event_type: str, error: KafkaError) -> None:
-    """Log that an event failed. During an outage many events fail: it gets one line, and then one every 30 s."""
-    if isinstance(error, (KafkaConnectionError, KafkaTimeoutError, QueueFullError)):
-        _outage.failed(event_id, topic, event_type, error)
-    else:
-        _log_failure(f"event {event_id} for {topic} failed: {error}", event_id, event_type, error)
+    """Log that an event failed. Of many that fail with one code, one line is written, and then one every 30 s.
+
+    At DEBUG each of them has a line.
+    """
+    _failures.setdefault(error.code, _Failures()).log(event_id, topic, event_type, error)
 
 
-def _log_failure(message: str, event_id: str, event_type: str, error: KafkaError) -> None:
-    if events.isEnabledFor(logging.ERROR):
+def _log_failure(level: int, message: str, event_id: str, event_type: str, error: KafkaError) -> None:
+    if events.isEnabledFor(level):
         extra = {"event": "failed", "event_id": event_id, "event_type": event_type, "code": error.code}
-        events.error(message, extra=extra)
+        events.log(level, message, extra=extra)
 
 
 @dataclass
-class _Outage:
-    """Counts the events that failed because the cluster does not answer, and logs one of many."""
+class _Failures:
+    """Counts the events that failed with one code, and logs one of many."""
 
     logged_at: float = float("-inf")
     unlogged: int = 0
 
-    def failed(self, event_id: str, topic: str, event_type: str, error: KafkaError) -> None:
+    def log(self, event_id: str, topic: str, event_type: str, error: KafkaError) -> None:
         now = time.monotonic()
+        message = f"event {event_id} for {topic} failed: {error}"
         if now - self.logged_at < _REPEAT_S:
             self.unlogged += 1
+            _log_failure(logging.DEBUG, message, event_id, event_type, error)
             return
         more = f" ({self.unlogged} more failed since the last such line)" if self.unlogged else ""
         self.logged_at, self.unlogged = now, 0
-        _log_failure(f"event {event_id} for {topic} failed: {error}{more}", event_id, event_type, error)
+        _log_failure(logging.ERROR, message + more, event_id, event_type, error)
 
 
-_outage = _Outage()
+_failures: dict[str, _Failures] = {}
+"""By code: Kafka has about a hundred."""

@@ -19,8 +19,8 @@ SENTINELS = {
 
 
 @pytest.fixture(autouse=True)
-def _no_outage_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_logging, "_outage", _logging._Outage())
+def _no_failures_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_logging, "_failures", {})
 
 
 @pytest.fixture
@@ -96,6 +96,10 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_logged_too(log: pytes
     assert of(log, "events")[0].levelname == "ERROR"
 
 
+def errors(log: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in of(log, "events") if record.levelname == "ERROR"]
+
+
 async def test_a_broken_cluster_gets_one_line_and_then_a_count(
     log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,11 +107,30 @@ async def test_a_broken_cluster_gets_one_line_and_then_a_count(
         broker.broker_down()
         for _ in range(2):
             await asyncio.gather(*publishes(20), return_exceptions=True)
-        assert len(of(log, "events")) == 1
+        assert len(errors(log)) == 1
         monkeypatch.setattr(_logging, "_REPEAT_S", 0)
         await asyncio.gather(*publishes(1), return_exceptions=True)
-        _, second = of(log, "events")
+        _, second = errors(log)
         assert "39 more failed" in second.message
+
+
+async def test_refused_events_get_one_line_for_each_code_and_the_others_at_debug(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    async with started(max_in_flight_requests=1, max_request_size=1000) as broker:
+        for code in ("POLICY_VIOLATION", "TOPIC_AUTHORIZATION_FAILED"):
+            for _ in range(5):
+                broker.fail_next(code)
+                with pytest.raises(KafkaError):
+                    await publish()
+        for _ in range(5):
+            with pytest.raises(MessageTooLargeError):
+                await publish("x" * 1000)
+        failed = [record for record in of(log, "events") if record.event == "failed"]
+    codes = ["POLICY_VIOLATION", "TOPIC_AUTHORIZATION_FAILED", "MESSAGE_TOO_LARGE"]
+    assert [record.code for record in errors(log)] == codes
+    assert len(failed) == 15
+    assert len({record.event_id for record in failed}) == 15
 
 
 async def test_an_outage_and_its_end_one_line_each(log: pytest.LogCaptureFixture) -> None:
