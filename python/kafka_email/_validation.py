@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from kafka_email._core import Batch, count_invalid
@@ -63,13 +64,28 @@ def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) ->
     Raises:
         pydantic.ValidationError: The event is not valid.
     """
+    payload, recipient = _validated(event)
+    batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)
+
+
+def email_payloads(events: list[EmailEventPayload | Mapping[str, Any]]) -> list[tuple[EmailEventPayload, str]]:
+    """Validate events; return each with its recipient as given.
+
+    Raises:
+        pydantic.ValidationError: Names the indexes of all events that are not valid.
+    """
+    try:
+        return [_validated(event) for event in events]
+    except ValidationError:
+        refuse(events)
+        raise
+
+
+def _validated(event: EmailEventPayload | Mapping[str, Any]) -> tuple[EmailEventPayload, str]:
     if isinstance(event, EmailEventPayload):
         # Validate it again: its fields may have been changed since it was made.
-        payload, recipient = type(event).model_validate(dict(event)), event.recipient
-    else:
-        payload = EmailEventPayload.model_validate(event)
-        recipient = event["recipient"]
-    batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)
+        return type(event).model_validate(_fields(event)), event.recipient
+    return EmailEventPayload.model_validate(event), event["recipient"]
 
 
 def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
@@ -79,4 +95,17 @@ def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
         pydantic.ValidationError: At least one event is not valid, or this function would not have been called.
     """
     count_invalid()
-    _payloads.validate_python([dict(event) if isinstance(event, BaseModel) else event for event in events])
+    _payloads.validate_python([_fields(event) if isinstance(event, BaseModel) else event for event in events])
+
+
+def _fields(event: BaseModel) -> dict[str, Any]:
+    """Return the values of a model by the names that its validation accepts."""
+    fields = type(event).model_fields
+    return {_alias(fields[name]) or name if name in fields else name: value for name, value in event}
+
+
+def _alias(field: FieldInfo) -> str | None:
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = alias.choices[0]
+    return alias if isinstance(alias, str) else None
