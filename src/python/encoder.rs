@@ -5,7 +5,7 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::metadata;
+use super::metadata::{self, NotEncoded};
 use crate::email::{EmailEvent, EmailType, Timestamp};
 
 /// A larger buffer is given back: threads live long, and huge events are rare.
@@ -25,21 +25,6 @@ pub(super) fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         BUFFER.set(buffer);
     }
     result
-}
-
-/// Why the fast path did not encode an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotEncoded {
-    /// Pydantic has to decide whether and how.
-    Uncertain,
-    /// It would have more bytes than an event may have.
-    TooLarge,
-}
-
-impl From<PyErr> for NotEncoded {
-    fn from(_: PyErr) -> Self {
-        Self::Uncertain
-    }
 }
 
 /// The fields of an event as the caller gave them.

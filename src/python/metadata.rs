@@ -5,11 +5,26 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
-use super::encoder::NotEncoded::{self, TooLarge, Uncertain};
 use crate::email::json::write_string;
+use NotEncoded::{TooLarge, Uncertain};
 
 /// Deeper nesting is left to Pydantic, which has a limit of its own.
 const DEPTH: usize = 32;
+
+/// Why the fast path did not encode an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotEncoded {
+    /// Pydantic has to decide whether and how.
+    Uncertain,
+    /// It would have more bytes than an event may have.
+    TooLarge,
+}
+
+impl From<PyErr> for NotEncoded {
+    fn from(_: PyErr) -> Self {
+        Self::Uncertain
+    }
+}
 
 /// Writes `metadata`, a `dict` or `None`, as Python's `json.dumps` would, as long as `out` has no more than `max_bytes`.
 pub(super) fn write(

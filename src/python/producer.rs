@@ -9,8 +9,9 @@ use pyo3::types::{PyDict, PyString};
 use smallvec::SmallVec;
 
 use super::batch::Batch;
-use super::encoder::{with_buffer, Fields, NotEncoded};
+use super::encoder::{with_buffer, Fields};
 use super::mailbox::Mailbox;
+use super::metadata::NotEncoded;
 use super::process_bound::ProcessBound;
 use super::promise::{Promise, Withdraw};
 use super::reports::{Gauges, StopCounts};

@@ -8,6 +8,7 @@
 
 mod client;
 mod event;
+mod lookup;
 mod probe;
 mod record;
 mod token;

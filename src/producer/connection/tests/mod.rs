@@ -5,4 +5,5 @@
 mod arrows;
 mod life;
 mod lives;
+mod probes;
 mod scenes;
