@@ -1,8 +1,4 @@
-"""Validation by Pydantic, and the encoding of models and other events as JSON.
-
-Pydantic and the models take long to import, and the fast path does not need them. So this module is imported where it
-is needed, and by ``start()``: no publish has to wait for the import.
-"""
+"""Validation by Pydantic, and the encoding of models and other events as JSON."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class KafkaHealth:
     Attributes:
         healthy: A broker answered in time, and the cluster acknowledges events.
         brokers: Number of brokers in the cluster; 0 when none answered.
-        topic: The topic that e-mail events go to.
+        topic: The topic that e-mail events go to; empty when the configuration in the environment is not valid.
         latency_ms: Milliseconds until a broker answered; None when none did.
         queued: Events that wait for those in flight, or for space in the local queue.
         in_flight: Events in the local queue, or sent and not acknowledged yet.

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kafka_email import _logging
+from pydantic import BaseModel, ValidationError
+
+# The native half imports `_wakeup` by its name. A program that is frozen holds the modules that Python imports.
+from kafka_email import _logging, _wakeup  # noqa: F401
 from kafka_email._core import Health, librdkafka_version, release_mailboxes
 from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email._life import Life, Opening, StandInT
 from kafka_email._token import fetch_token
 from kafka_email._tracing import sending
+from kafka_email._validation import encode_event, event_type
+from kafka_email.config import KafkaConfig
+from kafka_email.config.producer_options import skips_verification
 from kafka_email.exceptions import KafkaError
 from kafka_email.health import KafkaHealth, StopReport
 from kafka_email.topics import KafkaTopics, topic_name
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from kafka_email._core import RecordMetadata
     from kafka_email._producer import PublishingProducer
-    from kafka_email.config import KafkaConfig
+    from kafka_email.config import kafka_config
 
-__all__ = ["KafkaManager", "get_kafka_manager", "kafka_manager"]
+__all__ = ["KafkaManager", "get_kafka_manager", "kafka_config", "kafka_manager"]
 
 _STOP_TIMEOUT_S = 10.0
 _LONGEST_TIMEOUT_S = 30 * 86_400.0
@@ -58,19 +62,12 @@ class KafkaManager:
     @property
     def config(self) -> KafkaConfig:
         """The configuration in use: the one given to ``start()``, or the default instance ``kafka_config``."""
-        return self._life.config or self._default_config()
+        return self._life.config or _default_config()
 
     @property
     def email_topic(self) -> str:
         """Name of the topic of the e-mail events, from the configuration in use."""
         return self._life.email_topic or topic_name(self.config.email_topic)
-
-    @staticmethod
-    def _default_config() -> KafkaConfig:
-        # Imported when it is needed: importing the configuration takes longer than importing everything else.
-        from kafka_email.config import kafka_config
-
-        return kafka_config
 
     async def start(self, config: KafkaConfig | None = None) -> None:
         """Connect to Kafka. Does nothing when connected already; concurrent calls connect once.
@@ -90,9 +87,8 @@ class KafkaManager:
             AuthenticationError: No broker accepted the credentials; without retries.
             ConfigurationError: librdkafka refuses the configuration; at once.
         """
-        chosen = config or self._default_config()
+        chosen = config or _default_config()
         if not self._life.resume():
-            import_module("kafka_email._validation")
             opening = self._life.open(chosen, await fetch_token(chosen))
             if opening is not None:
                 await self._connect(opening)
@@ -163,13 +159,19 @@ class KafkaManager:
         return KafkaHealth(
             healthy=health.healthy,
             brokers=health.brokers,
-            topic=self.config.email_topic,
+            topic=self._topic_or_nothing(),
             latency_ms=health.latency_ms,
             queued=health.queued,
             in_flight=health.in_flight,
             last_error=health.last_error,
             librdkafka_version=librdkafka_version(),
         )
+
+    def _topic_or_nothing(self) -> str:
+        try:
+            return self.email_topic
+        except ValidationError:  # of the environment, which nothing has needed so far
+            return ""
 
     async def send_event(
         self,
@@ -196,8 +198,6 @@ class KafkaManager:
             ValueError: Kafka allows no such topic or header name.
             pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         """
-        from kafka_email._validation import encode_event, event_type
-
         name = topic_name(topic)
         with sending(name) as span:
             value, own_headers = encode_event(event), encode_headers(span.headers(headers))
@@ -223,6 +223,21 @@ class KafkaManager:
         return self._life.replaced_by(stand_in)
 
 
+def __getattr__(name: str) -> Any:
+    """Pass on the default configuration, which is built when it is first used."""
+    if name != "kafka_config":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kafka_email.config import kafka_config
+
+    return kafka_config
+
+
+def _default_config() -> KafkaConfig:
+    # Read from this module, where tests may replace it.
+    default: KafkaConfig = sys.modules[__name__].kafka_config
+    return default
+
+
 class _Assignable:
     """A value that tests may replace: the assigned one counts until the true one is assigned, as monkeypatch does."""
 
@@ -240,8 +255,6 @@ class _Assignable:
 
 
 def _warn_if_unverified(config: KafkaConfig) -> None:
-    from kafka_email.config.producer_options import skips_verification
-
     if skips_verification(config.producer_options):
         message = "certificates or host names of brokers are not verified: anybody may pose as one (producer_options)"
         _logging.log(logging.WARNING, "tls_not_verified", message)

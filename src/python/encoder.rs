@@ -5,8 +5,8 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::metadata;
-use crate::email::{EmailEvent, EmailType, Timestamp};
+use super::{clock, metadata};
+use crate::email::{EmailEvent, EmailType};
 
 thread_local! {
     /// Events are encoded here: the buffer grows to the largest event and is used again.
@@ -42,7 +42,7 @@ impl<'a> Fields<'a, '_> {
             recipient,
             username: plain_text(self.username)?,
             link: plain_text(self.link)?,
-            timestamp: Timestamp::now(),
+            timestamp: clock::now(self.recipient.py())?,
         };
         if !event.is_certainly_valid() {
             return None;

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import BaseModel
 
 from kafka_email._core import RecordMetadata
 from kafka_email._encoding import Headers
 from kafka_email.manager import KafkaManager, kafka_manager
 from kafka_email.topics import KafkaTopics, topic_name
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 __all__ = ["BasePublisher"]
 

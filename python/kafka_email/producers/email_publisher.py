@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import ValidationError
 
 from kafka_email._core import Batch, RecordMetadata
 from kafka_email._encoding import EncodedHeaders, Headers, encode_headers, encode_key
 from kafka_email._tracing import is_tracing, sending
+from kafka_email._validation import add_validated, email_payload, email_payloads, encode_event, refuse
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
+from kafka_email.schemas.email_events import EmailEventPayload, EmailEventType
 from kafka_email.topics import KafkaTopics
 
-if TYPE_CHECKING:
-    from kafka_email.schemas.email_events import EmailEventPayload
-
-__all__ = ["EmailPublisher"]
+__all__ = ["EmailEventPayload", "EmailEventType", "EmailPublisher"]
 
 # How many events are encoded or queued before other coroutines run.
 _CHUNK = 1000
@@ -128,8 +129,6 @@ class EmailPublisher(BasePublisher):
     async def _publish_each(
         self, events: list[EmailEventPayload | Mapping[str, Any]], headers: Headers | None
     ) -> list[RecordMetadata | KafkaError]:
-        from kafka_email._validation import email_payloads
-
         payloads = email_payloads(events)
         publishes = (self._publish_payload(payload, recipient, headers) for payload, recipient in payloads)
         return await asyncio.gather(*publishes, return_exceptions=True)  # type: ignore[return-value]
@@ -200,8 +199,6 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None,
         headers: Headers | None,
     ) -> Awaitable[RecordMetadata]:
-        from kafka_email._validation import email_payload, encode_event
-
         manager = self.manager
         payload = email_payload(email_type, email, username, link, metadata)
         if not (self._publishes_itself() and _is_unpatched(manager)):
@@ -249,10 +246,6 @@ async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Ba
 
 
 def _add_validated(batch: Batch, events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
-    from pydantic import ValidationError
-
-    from kafka_email._validation import add_validated, refuse
-
     try:
         add_validated(batch, events[len(batch)])
     except ValidationError:
