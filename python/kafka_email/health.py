@@ -53,3 +53,7 @@ class StopReport:
     delivered: int
     failed: int
     elapsed_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary of JSON types."""
+        return asdict(self)
