@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -269,12 +270,48 @@ kafka_manager = KafkaManager()
 """The manager of this process."""
 
 
-@asynccontextmanager
-async def get_kafka_manager() -> AsyncIterator[KafkaManager]:
+async def _started() -> AsyncGenerator[KafkaManager, None]:
+    await kafka_manager.start()
+    yield kafka_manager
+
+
+class _Started(AbstractAsyncContextManager[KafkaManager]):
+    """What ``get_kafka_manager()`` returns: an asynchronous context manager, and a generator for FastAPI's ``Depends``.
+
+    FastAPI looks behind the decorators of a dependency and drives the generator that it finds there.
+    """
+
+    def __init__(self) -> None:
+        self._steps = _started()
+
+    async def __aenter__(self) -> KafkaManager:
+        return await anext(self._steps)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._steps.aclose()
+
+    def __anext__(self) -> Awaitable[KafkaManager]:
+        return self._steps.__anext__()
+
+    def athrow(self, *error: Any) -> Awaitable[KafkaManager]:
+        """Pass on an exception of the request."""
+        return self._steps.athrow(*error)
+
+    def aclose(self) -> Awaitable[None]:
+        """End the generator."""
+        return self._steps.aclose()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no {name!r} before it is entered: `async with get_kafka_manager() as manager:`")
+
+
+@wraps(_started, assigned=())
+def get_kafka_manager() -> AbstractAsyncContextManager[KafkaManager]:
     """Yield the manager, started if it was not; leave it running afterwards.
+
+    FastAPI's ``Depends(get_kafka_manager)`` gives an endpoint the manager.
 
     Raises:
         KafkaError: As :meth:`KafkaManager.start`.
     """
-    await kafka_manager.start()
-    yield kafka_manager
+    return _Started()

@@ -156,7 +156,7 @@ def test_quotes_that_an_env_file_keeps_are_named(monkeypatch, quote):
 
 
 def test_error_tells_which_server():
-    assert assert_refused(bootstrap_servers="a:1,b,c:3").errors()[0]["loc"] == ("bootstrap_servers", 1)
+    assert assert_refused(bootstrap_servers="a:1,b:,c:3").errors()[0]["loc"] == ("bootstrap_servers", 1)
 
 
 @pytest.mark.parametrize("client_id", ["", "  ", "a\nb", "a\0", "\x7f", "\x85", "\ud800"])

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kafka_email._core import Batch, RecordMetadata
+from kafka_email._dependency import NoParameters
 from kafka_email._encoding import EncodedHeaders, Headers, encode_headers, encode_key
 from kafka_email._tracing import is_tracing, sending
 from kafka_email._validation import add_validated, email_payload, email_payloads, encode_event, refuse
@@ -38,6 +39,8 @@ class EmailPublisher(BasePublisher):
     Args:
         topic: Topic name; the configuration's ``email_topic`` when None.
     """
+
+    __signature__ = NoParameters()
 
     def __init__(self, topic: KafkaTopics | str | None = None) -> None:
         super().__init__(KafkaTopics.EMAIL_EVENTS if topic is None else topic)

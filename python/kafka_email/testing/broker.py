@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, TypeAdapter
 
 from kafka_email._core import EmbeddedBroker as NativeBroker
+from kafka_email._dependency import NoParameters
 from kafka_email.manager import kafka_manager
 
 __all__ = ["EmbeddedBroker", "StoredRecord"]
@@ -111,6 +112,8 @@ class EmbeddedBroker:
     Raises:
         RuntimeError: From every method, when the broker is not running or refuses what is asked.
     """
+
+    __signature__ = NoParameters()
 
     def __init__(self, brokers: int = 1, *, round_trip_ms: int = 0) -> None:
         if brokers < 1:
