@@ -192,6 +192,7 @@ import atexit
 def report(): print(len(usernames(broker)))
 """
         + PREAMBLE
+        + "config.batching, config.linger_ms = 'linger', 400  # without a flush they would still wait\n"
         + CASES["events under way"]
         + left_open
     )
