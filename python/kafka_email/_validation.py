@@ -18,19 +18,20 @@ _payloads = TypeAdapter(list[EmailEventPayload])
 
 
 def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
-    """Encode an event as ``json.dumps`` does.
+    """Encode an event as ``json.dumps`` does, after Pydantic has turned it into JSON types.
 
-    A model is dumped in JSON mode first. Values of a mapping that ``json`` cannot encode are converted by Pydantic.
+    So a mapping has the same answers as a model and as the metadata of an e-mail event: NaN and infinity become null,
+    and keys become text.
 
     Raises:
         pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         TypeError: The event is neither a mapping nor a model.
     """
     if isinstance(event, BaseModel):
-        return json.dumps(event.model_dump(mode="json")).encode()
-    if isinstance(event, Mapping):
-        return json.dumps(dict(event), default=to_jsonable_python).encode()
-    raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
+        event = event.model_dump(mode="json")  # with the settings of the model; it leaves NaN in fields of type float
+    elif not isinstance(event, Mapping):
+        raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
+    return json.dumps(to_jsonable_python(dict(event), by_alias=False, inf_nan_mode="null")).encode()
 
 
 def event_type(event: Mapping[str, Any] | BaseModel, topic: str) -> str:

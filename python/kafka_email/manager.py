@@ -189,7 +189,7 @@ class KafkaManager:
 
         Args:
             topic: Topic name.
-            event: A mapping, or a Pydantic model, which is dumped in JSON mode.
+            event: A mapping or a Pydantic model; Pydantic turns it into JSON. NaN and infinity become null.
             key: Decides the partition, by Java's murmur2; events of one key stay in order. Empty or None: no key.
             headers: Header names and values, text as UTF-8, besides the CloudEvents headers.
 
