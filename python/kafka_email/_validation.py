@@ -12,7 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from kafka_email._core import Batch, count_invalid
 from kafka_email._encoding import encode_key
-from kafka_email.schemas.email_events import EmailEventPayload
+from kafka_email.schemas.email_events import EmailEventPayload, EmailEventType
 
 _payloads = TypeAdapter(list[EmailEventPayload])
 
@@ -82,7 +82,7 @@ def _validated(event: EmailEventPayload | Mapping[str, Any]) -> tuple[EmailEvent
     if isinstance(event, EmailEventPayload):
         # Validate it again: its fields may have been changed since it was made.
         return type(event).model_validate(_fields(event)), event.recipient
-    return EmailEventPayload.model_validate(event), event["recipient"]
+    return EmailEventPayload.model_validate(_fields(event)), event["recipient"]
 
 
 def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
@@ -92,11 +92,17 @@ def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
         pydantic.ValidationError: At least one event is not valid, or this function would not have been called.
     """
     count_invalid()
-    _payloads.validate_python([_fields(event) if isinstance(event, BaseModel) else event for event in events])
+    _payloads.validate_python([_fields(event) for event in events])
 
 
-def _fields(event: BaseModel) -> dict[str, Any]:
-    """Return the values of a model by the names that its validation accepts."""
+def _fields(event: EmailEventPayload | Mapping[str, Any]) -> Any:
+    """Return what to validate: the values of a model by the names that its validation accepts, or a mapping.
+
+    In a mapping, a welcome needs no link.
+    """
+    if not isinstance(event, BaseModel):
+        is_welcome = isinstance(event, Mapping) and event.get("email_type") == EmailEventType.WELCOME
+        return {"link": "", **event} if is_welcome else event
     fields = type(event).model_fields
     return {_alias(fields[name]) or name if name in fields else name: value for name, value in event}
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from kafka_email import (
     BasePublisher,
@@ -209,8 +209,21 @@ async def test_many_by_payload_and_by_mapping() -> None:
     assert third.headers["ce_type"] == "welcome"
 
 
+async def test_only_a_welcome_in_a_mapping_may_lack_a_link() -> None:
+    assert EmailEventPayload.model_fields["link"].is_required()
+    fields: dict[str, Any] = {"recipient": "ann@gmail.com", "username": "Ann"}
+    async with started() as broker:
+        for given in ("welcome", EmailEventType.WELCOME):
+            await EmailPublisher().publish_many([fields | {"email_type": given}])
+        assert [record.value["link"] for record in broker.records(TOPIC)] == ["", ""]
+        for given in ("verification", EmailEventType.VERIFICATION):
+            with pytest.raises(ValidationError, match=r"1\.link"):
+                await EmailPublisher().publish_many([{**fields, "email_type": t} for t in ("welcome", given)])
+        assert len(broker.records(TOPIC)) == 2
+
+
 async def test_a_payload_changed_for_the_worse_is_refused() -> None:
-    payload = EmailEventPayload(email_type=EmailEventType.WELCOME, recipient="ann@gmail.com", username="Ann")
+    payload = EmailEventPayload(email_type=EmailEventType.WELCOME, recipient="ann@gmail.com", username="Ann", link="")
     payload.username = "Ann\r\nBcc: all@example.com"
     async with started() as broker:
         with pytest.raises(ValueError, match=r"0\.username"):

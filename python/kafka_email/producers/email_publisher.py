@@ -114,7 +114,8 @@ class EmailPublisher(BasePublisher):
         same, and those that still wait for space in the local queue are withdrawn.
 
         Args:
-            events: Payloads, or mappings of their fields. The recipient, as given, is the key of the record.
+            events: Payloads, or mappings of their fields, where a welcome may leave its link out. The recipient, as
+                given, is the key of the record.
             headers: Headers of every record, besides the CloudEvents ones.
 
         Returns:
