@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def schema_of(
-    cls: type, form: type, handler: GetCoreSchemaHandler, build: Callable[..., Any] | None = None
+    cls: type[Any], form: type[Any], handler: GetCoreSchemaHandler, build: Callable[..., Any] | None = None
 ) -> CoreSchema:
     """Return the schema of a class with a method ``as_dict``.
 
