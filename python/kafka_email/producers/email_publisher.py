@@ -173,8 +173,7 @@ class EmailPublisher(BasePublisher):
         if self._publishes_itself() and _is_unpatched(manager):
             producer = manager.native_producer()
             own_headers = None if headers is None else encode_headers(headers)
-            topic = self._topic or manager.email_topic
-            promise = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
+            promise = producer.publish_email(self.topic, email_type, email, username, link, metadata, own_headers)
             if promise is not None:
                 return promise
         return self._enqueue_validated(email_type, email, username, link, metadata, headers)
