@@ -17,4 +17,5 @@ pub use python::_core;
 pub mod stages {
     pub use crate::kafka::librdkafka::{Client, Event, Header, Record};
     pub use crate::producer::OwnedRecord;
+    pub use crate::testing::{BrokerError, EmbeddedBroker};
 }

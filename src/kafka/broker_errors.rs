@@ -56,6 +56,11 @@ impl BrokerErrors {
         self.errors.lock().clear();
     }
 
+    /// Drops the errors of the broker with this number.
+    pub(crate) fn forget(&self, broker: i32) {
+        self.errors.lock().retain(|_, error| error.number != Some(broker));
+    }
+
     /// The errors that librdkafka still repeats, one for each broker.
     pub(crate) fn text(&self, now: Instant) -> Option<String> {
         let errors = self.errors.lock();
@@ -67,6 +72,11 @@ impl BrokerErrors {
     /// Whether one of the errors is about the broker with this number.
     pub(crate) fn concern(&self, broker: i32, now: Instant) -> bool {
         self.errors.lock().values().any(|error| error.is_current(now) && error.number == Some(broker))
+    }
+
+    /// Whether one of the errors is about a broker that librdkafka knows by its number, and so from the cluster.
+    pub(crate) fn name_a_broker(&self, now: Instant) -> bool {
+        self.errors.lock().values().any(|error| error.is_current(now) && error.number.is_some())
     }
 
     /// Why a start ended without a connection.
@@ -171,10 +181,13 @@ mod tests {
         let (errors, now) = (no_errors(), Instant::now());
         errors.note(Code::BrokerTransportFailure, REFUSED, now);
         errors.note(Code::Resolve, "kafka-2:9092/bootstrap: Failed to resolve 'kafka-2:9092'", now);
-        assert!(errors.concern(1, now) && !errors.concern(2, now));
+        assert!(errors.concern(1, now) && !errors.concern(2, now) && errors.name_a_broker(now));
         errors.note(Code::BrokerTransportFailure, "127.0.0.1:9092/bootstrap: Disconnected", now);
         assert!(errors.concern(1, now), "the same address");
         assert!(!errors.concern(1, now + LIFETIME));
+        errors.forget(1);
+        assert!(!errors.concern(1, now));
+        assert!(errors.text(now).is_some_and(|text| text.contains("kafka-2")) && !errors.name_a_broker(now));
     }
 
     #[test]

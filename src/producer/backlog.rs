@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,8 +32,12 @@ pub(super) struct Backlog {
     waiting: AtomicUsize,
     is_draining: AtomicBool,
     is_watching: AtomicBool,
-    is_blocked: AtomicBool,
+    /// The [`Obstacle`] that the last attempt to drain met, or `NOTHING`.
+    obstacle: AtomicU8,
 }
+
+/// No obstacle.
+const NOTHING: u8 = 0;
 
 #[derive(Default)]
 struct Line {
@@ -80,12 +84,21 @@ impl Line {
     }
 }
 
+/// Why a record has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Obstacle {
+    /// The queue is full, or there is no client at the moment.
+    Queue = 1,
+    /// So much of its topic is queued that one batch could not hold more.
+    Topic = 2,
+}
+
 /// What became of a record that was offered to librdkafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handoff<R> {
     Taken,
-    /// It has to wait: the queue is full, or there is no client at the moment.
-    Wait,
+    Wait(Obstacle),
     Refused(R),
 }
 
@@ -108,7 +121,7 @@ impl Backlog {
             waiting: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             is_watching: AtomicBool::new(false),
-            is_blocked: AtomicBool::new(false),
+            obstacle: AtomicU8::new(NOTHING),
         }
     }
 
@@ -127,9 +140,14 @@ impl Backlog {
         self.is_empty() && !self.is_watching.load(Ordering::Acquire)
     }
 
-    /// Whether the last attempt to drain met a full queue.
+    /// Whether the last attempt to drain ended at an event that has to wait.
     pub(super) fn is_blocked(&self) -> bool {
-        self.is_blocked.load(Ordering::Acquire)
+        self.obstacle.load(Ordering::Acquire) != NOTHING
+    }
+
+    /// Whether it met a full queue.
+    pub(super) fn met_full_queue(&self) -> bool {
+        self.obstacle.load(Ordering::Acquire) == Obstacle::Queue as u8
     }
 
     /// When the first event in the line began to wait.
@@ -178,7 +196,7 @@ impl Backlog {
             self.is_draining.store(true, Ordering::Release);
             mem::take(&mut line.waiting)
         };
-        let (mut is_blocked, mut gone, mut gaps) = (false, Vec::new(), 0);
+        let (mut obstacle, mut gone, mut gaps) = (None, Vec::new(), 0);
         while let Some(place) = going.front() {
             let Some(first) = place else {
                 going.pop_front();
@@ -191,8 +209,8 @@ impl Backlog {
             }
             let was_taken = first.record.with_borrowed(|record| match offer(record, first.ticket) {
                 Handoff::Taken => true,
-                Handoff::Wait => {
-                    is_blocked = true;
+                Handoff::Wait(met) => {
+                    obstacle = Some(met);
                     false
                 }
                 Handoff::Refused(refusal) => {
@@ -203,13 +221,13 @@ impl Backlog {
             if waited_long && !was_taken {
                 self.forget(first.ticket);
             }
-            if is_blocked {
+            if obstacle.is_some() {
                 break;
             }
             gone.push(first.ticket);
             going.pop_front();
         }
-        self.is_blocked.store(is_blocked, Ordering::Release);
+        self.obstacle.store(obstacle.map_or(NOTHING, |obstacle| obstacle as u8), Ordering::Release);
         let mut line = self.line.lock();
         mem::swap(&mut line.waiting, &mut going);
         line.waiting.append(&mut going);

@@ -81,7 +81,7 @@ impl Core {
     pub(super) fn tick(&self) {
         let Expired { waiting, queued } = self.pipeline.tick(self.status.is_closing(), self.refuse());
         for ticket in waiting {
-            self.fail(ticket, self.status.expired_in_backlog(self.pipeline.is_blocked()));
+            self.fail(ticket, self.status.expired_in_backlog(self.pipeline.met_full_queue()));
         }
         for ticket in queued {
             self.loops.settle(ticket, EventOutcome::Overdue(Box::new(self.status.overdue())));

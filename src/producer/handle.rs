@@ -75,6 +75,16 @@ impl Producer {
         self.core.enqueue(record, ticket)
     }
 
+    /// Largest event, in bytes.
+    pub(crate) fn max_event_bytes(&self) -> usize {
+        self.core.status().max_event_bytes()
+    }
+
+    /// Why an event that was too large to be encoded is not accepted.
+    pub(crate) fn too_large(&self) -> Failure {
+        self.core.status().too_large("the event")
+    }
+
     /// Takes events back that still wait for space in the queue; returns those that are neither queued nor settled.
     pub(crate) fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
         self.core.pipeline().withdraw(tickets)

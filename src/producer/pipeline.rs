@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
-use super::backlog::{Backlog, Expired, Handoff};
+use super::backlog::{Backlog, Expired, Handoff, Obstacle};
 use super::counters::{Counters, Counts};
 use super::gate::{self, Gate};
 use super::settings::{Limits, Settings};
 use crate::handover::Ticket;
 use crate::kafka::failure::{Class, Failure, Kind};
-use crate::kafka::librdkafka::{Client, Code, Record};
+use crate::kafka::librdkafka::{Client, Code, Record, Refused};
 
 /// Where an event is when it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Pipeline {
                     self.counters.accept();
                     return Ok(Accepted::Queued);
                 }
-                Handoff::Wait => has_to_wait = true,
+                Handoff::Wait(obstacle) => has_to_wait = obstacle == Obstacle::Queue,
                 Handoff::Refused(refusal) => return Err(refusal),
             }
         }
@@ -134,27 +134,28 @@ impl Pipeline {
         let slot = self.client.read();
         let client = match &*slot {
             Slot::Client(client) => client,
-            Slot::Empty => return Handoff::Wait,
+            Slot::Empty => return Handoff::Wait(Obstacle::Queue),
             Slot::Lost(failure) => return Handoff::Refused(Refusal::NoClient(Arc::clone(failure))),
         };
         let bytes = record.key.len() + record.payload.len();
         self.gate.enter();
         self.counters.take(bytes);
-        let Err(code) = client.produce(record, ticket.to_bits()) else { return Handoff::Taken };
+        let Err(refused) = client.produce(record, ticket.to_bits()) else { return Handoff::Taken };
         self.gate.turn_back();
         self.counters.release(bytes);
-        match code {
-            Code::QueueFull => Handoff::Wait,
+        match refused {
+            Refused::TopicFull => Handoff::Wait(Obstacle::Topic),
+            Refused::Code(Code::QueueFull) => Handoff::Wait(Obstacle::Queue),
             // The next client takes the record, as soon as the supervisor has heard of it.
-            _ if Kind::of(code).class == Class::Fatal => Handoff::Wait,
-            Code::MessageSizeTooLarge => Handoff::Refused(Refusal::TooLarge),
-            _ => Handoff::Refused(Refusal::Code(code)),
+            Refused::Code(code) if Kind::of(code).class == Class::Fatal => Handoff::Wait(Obstacle::Queue),
+            Refused::Code(Code::MessageSizeTooLarge) => Handoff::Refused(Refusal::TooLarge),
+            Refused::Code(code) => Handoff::Refused(Refusal::Code(code)),
         }
     }
 
     /// Whether one more event would have to wait for space in the queue.
     fn is_full(&self) -> bool {
-        self.backlog.is_blocked() || self.counts().outstanding() >= self.limits.events as u64
+        self.backlog.met_full_queue() || self.counts().outstanding() >= self.limits.events as u64
     }
 
     /// Hands over as much of the backlog as possible.
@@ -214,8 +215,8 @@ impl Pipeline {
     }
 
     /// Whether the last attempt to hand an event over met a full queue.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.backlog.is_blocked()
+    pub(super) fn met_full_queue(&self) -> bool {
+        self.backlog.met_full_queue()
     }
 
     /// A delivery report came: the event's deadline is watched no more.
@@ -313,7 +314,7 @@ mod tests {
         let accepted = pipeline.enqueue(&RECORD, Ticket::new(1, 0), |_, _, _| unreachable!());
         assert!(matches!(accepted, Ok(Accepted::Waiting)), "there is no client yet");
         pipeline.drain(|_, _, _| unreachable!());
-        assert!(pipeline.is_blocked());
+        assert!(pipeline.met_full_queue());
         pipeline.refuse_events(Failure::new(Kind::FATAL, "dead"));
         pipeline
     }

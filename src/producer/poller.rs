@@ -129,9 +129,13 @@ impl Listener {
 
     fn on_reports(&mut self, delivered: DeliveryReports, reports: &mut Reports) {
         let mut batch = ReportedBatch::default();
+        let counts_room = self.client.counts_room();
         for report in delivered {
             let ticket = Ticket::from_bits(report.opaque);
             self.core.pipeline().forget_deadline(ticket);
+            if counts_room {
+                self.client.give_room_back(report.opaque);
+            }
             batch.reports += 1;
             batch.bytes += report.bytes;
             batch.latency = report.latency;
@@ -164,7 +168,7 @@ impl Listener {
             return EventOutcome::Delivered(report.acknowledgement);
         }
         let topic = report.topic.as_deref().unwrap_or_default();
-        let failure = if report.never_had_a_partition() && self.core.status().is_connected() {
+        let failure = if report.never_had_a_partition() && self.client.is_missing(topic) {
             self.core.status().unknown_topic(topic)
         } else {
             self.failure_of(report.code, topic)

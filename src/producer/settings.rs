@@ -17,9 +17,10 @@ use crate::kafka::failure::{Failure, Kind};
 
 /// librdkafka looks for messages past their deadline once a second.
 const TIMEOUT_SCAN: Duration = Duration::from_secs(1);
-/// How long a topic may stay unknown to the brokers before librdkafka fails its events: the longest that it takes. An event
-/// waits for its topic until its own deadline: the cluster may come up, or create the topic, in time.
-const TOPIC_PROPAGATION: Duration = Duration::from_hours(1);
+/// How long a topic may stay unknown to the brokers before librdkafka fails its events. An event should wait for its topic
+/// until its own deadline: the cluster may come up, or create the topic, in time. librdkafka reckons in microseconds of
+/// 32 bits here, so this is the longest that works.
+const TOPIC_PROPAGATION: Duration = Duration::from_mins(35);
 /// Interval of librdkafka's statistics: often enough for a scrape, rare enough to cost nothing.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -85,10 +86,6 @@ impl Settings {
         self.adaptive
     }
 
-    pub(super) fn max_request_size(&self) -> u32 {
-        self.max_request_size
-    }
-
     /// From a publish to its deadline.
     pub(super) fn time_limit(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
@@ -124,7 +121,12 @@ impl Settings {
     pub(super) fn limits(&self) -> Limits {
         let config = self.client_config();
         let number = |property| config.get(property).and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
-        Limits { event_bytes: number("message.max.bytes"), events: number("queue.buffering.max.messages") }
+        // An event that the empty queue has no room for would wait, and stop all others, until its deadline.
+        let queue_bytes = number("queue.buffering.max.kbytes").saturating_mul(1024);
+        Limits {
+            event_bytes: number("message.max.bytes").min(queue_bytes),
+            events: number("queue.buffering.max.messages"),
+        }
     }
 
     fn set_delivery(&self, config: &mut ClientConfig) {
@@ -231,6 +233,8 @@ pub(super) mod tests {
         let options = serde_json::json!({"producer_options": {"linger.ms": "7", "message.max.bytes": "2000"}});
         assert_eq!(property(&options, "linger.ms").as_deref(), Some("7"));
         assert_eq!(settings("a:1", &options).limits().event_bytes, 2000);
+        let options = serde_json::json!({"producer_options": {"queue.buffering.max.kbytes": "1"}});
+        assert_eq!(settings("a:1", &options).limits().event_bytes, 1024, "no more than the queue holds");
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub(super) struct Death {
 /// What is known. The supervisor and the poller write it; any thread reads it.
 pub(super) struct Status {
     time_limit: Duration,
-    max_request_size: u32,
+    /// Of one event.
+    max_bytes: usize,
     opened: Instant,
     is_connected: AtomicBool,
     is_closing: AtomicBool,
@@ -42,13 +43,15 @@ pub(super) struct Status {
     /// The client that died, and why, until the supervisor takes it.
     death: Mutex<Option<Death>>,
     alarm: Notify,
+    /// Topics have to be looked up.
+    topics: Notify,
 }
 
 impl Status {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             time_limit: settings.time_limit(),
-            max_request_size: settings.max_request_size(),
+            max_bytes: settings.limits().event_bytes,
             opened: Instant::now(),
             is_connected: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -58,6 +61,7 @@ impl Status {
             generation: AtomicU32::new(0),
             death: Mutex::default(),
             alarm: Notify::new(),
+            topics: Notify::new(),
         }
     }
 
@@ -131,6 +135,16 @@ impl Status {
         self.alarm.notified().await;
     }
 
+    /// Makes the supervisor look topics up.
+    pub(super) fn wish_for_topics(&self) {
+        self.topics.notify_one();
+    }
+
+    /// Waits for [`Self::wish_for_topics`].
+    pub(super) async fn topics_wished(&self) {
+        self.topics.notified().await;
+    }
+
     /// A client died. Of two that died, the supervisor has to hear of the later one.
     pub(super) fn report_death(&self, death: Death) {
         let mut last = self.death.lock();
@@ -149,9 +163,7 @@ impl Status {
     pub(super) fn refusal(&self, refusal: &Refusal, record: &Record<'_>) -> Failure {
         match refusal {
             Refusal::TooLarge => {
-                let (size, limit) = (record.wire_size(), self.max_request_size);
-                let message = format!("an event of {size} bytes, key and headers included, is larger than max_request_size, {limit} bytes: send less, or raise it here and message.max.bytes on the brokers");
-                Failure::new(Kind::of(Code::MessageSizeTooLarge), message)
+                self.too_large(&format!("an event of {} bytes, key and headers included,", record.wire_size()))
             }
             Refusal::NoClient(failure) => Failure::clone(failure),
             Refusal::Code(code) => self.failure(*code, record.topic),
@@ -166,6 +178,21 @@ impl Status {
             _ => Kind::of(code),
         };
         Failure::new(kind, self.explain(code, kind, topic))
+    }
+
+    /// Largest event, in bytes.
+    pub(super) fn max_event_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// What the caller of an event gets that is larger than the configuration allows.
+    pub(super) fn too_large(&self, event: &str) -> Failure {
+        let message = format!(
+            "{event} is larger than max_request_size, {} bytes: send less, or raise it here (and queue_max_bytes, if that is \
+             the smaller one) and message.max.bytes on the brokers",
+            self.max_bytes
+        );
+        Failure::new(Kind::of(Code::MessageSizeTooLarge), message)
     }
 
     /// What the caller of an event gets whose topic did not exist until the deadline, in a cluster that answers.

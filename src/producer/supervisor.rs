@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{spawn_blocking, JoinHandle};
-use tokio::time::{sleep_until, Instant as TokioInstant};
+use tokio::time::{sleep, sleep_until, Instant as TokioInstant};
 
 use super::closed::closed;
 use super::command::{Command, Stop};
@@ -28,10 +28,13 @@ use super::status::{Death, Generation};
 use crate::handover::Ticket;
 use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::health::ClusterHealth;
-use crate::kafka::librdkafka::{Broker, Client, Code};
+use crate::kafka::librdkafka::{Broker, Client, Code, Silence};
 
 /// A probe, a flush, and probes of clients that died meanwhile.
 const MAX_BLOCKING_THREADS: usize = 4;
+
+/// Pause before a topic that does not exist yet is looked up again.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longer than any producer lives.
 const KEEP_ALIVE: Duration = Duration::from_hours(100 * 365 * 24);
@@ -61,13 +64,15 @@ pub(super) fn spawn(core: Arc<Core>, inbox: UnboundedReceiver<Command>) -> io::R
     Ok(())
 }
 
-type Probe = JoinHandle<(Result<Vec<Broker>, Code>, Duration)>;
+type Probed = (Result<Vec<Broker>, Silence>, Duration);
 
 struct Supervisor {
     core: Arc<Core>,
     inbox: UnboundedReceiver<Command>,
     connection: Connection,
-    probe: Option<Probe>,
+    probe: Option<JoinHandle<Probed>>,
+    /// Topics are being looked up, or will be again.
+    lookup: Option<JoinHandle<()>>,
     /// The last one belongs to the present client, if there is one; the others are about to end.
     pollers: Vec<Poller>,
     generation: Generation,
@@ -76,7 +81,7 @@ struct Supervisor {
 impl Supervisor {
     fn new(core: Arc<Core>, inbox: UnboundedReceiver<Command>) -> Self {
         let connection = Connection::new(core.settings().start_plan(), Instant::now());
-        Self { core, inbox, connection, probe: None, pollers: Vec::new(), generation: 0 }
+        Self { core, inbox, connection, probe: None, lookup: None, pollers: Vec::new(), generation: 0 }
     }
 
     /// Runs until the handle asks to stop, or the last handle is gone.
@@ -95,8 +100,10 @@ impl Supervisor {
                     Some(Command::Stop(stop)) => return stop,
                     None => return core.stop(core.settings().time_limit(), Box::new(drop)),
                 },
-                (result, waited) = probed(&mut self.probe) => self.on_probed(result, waited),
+                probed = probed(&mut self.probe) => self.on_probed(probed),
                 () = core.status().alarmed() => self.on_alarm(),
+                () = core.status().topics_wished(), if self.lookup.is_none() => self.look_topics_up(),
+                () = ended(&mut self.lookup) => self.lookup = None,
                 () = until(deadline) => self.handle(Input::TimePassed),
             }
             self.join_ended_pollers();
@@ -131,8 +138,12 @@ impl Supervisor {
                 self.core.drain();
             }
             Action::Probe(target) => self.start_probe(target),
-            Action::SetConnected(is_connected) => self.core.status().set_connected(is_connected),
+            Action::SetConnected(is_connected) => {
+                self.core.status().set_connected(is_connected);
+                self.core.status().wish_for_topics();
+            }
             Action::ForgetBrokerErrors => self.core.status().broker_errors().clear(),
+            Action::ForgetErrorsOf(number) => self.core.status().broker_errors().forget(number),
             Action::AnswerStart(ticket, answer) => {
                 self.core.loops().answer(ticket, answer.map(|()| Answer::Started).map_err(Box::new));
             }
@@ -144,7 +155,13 @@ impl Supervisor {
 
     fn build_client(&mut self) -> Result<(), Failure> {
         let (core, settings) = (&self.core, self.core.settings());
-        let client = Client::create(&settings.client_config())
+        let weak = Arc::downgrade(core);
+        let on_new_topic = move || {
+            if let Some(core) = weak.upgrade() {
+                core.status().wish_for_topics();
+            }
+        };
+        let client = Client::create(&settings.client_config(), on_new_topic)
             .map_err(|error| settings.refusal(&error, core.status().broker_errors()))?;
         let client = Arc::new(client);
         self.generation += 1;
@@ -183,22 +200,43 @@ impl Supervisor {
         self.probe = Some(spawn_blocking(move || {
             let asked = Instant::now();
             let result = match target {
-                Target::Any => client.probe(&usual_topic, PROBE_TIMEOUT),
-                Target::Connected => client.probe_connected(&usual_topic, PROBE_TIMEOUT),
+                Target::Any => client.probe(&usual_topic, PROBE_TIMEOUT).map_err(Silence::from),
+                Target::Connected => client.probe_connected(&usual_topic, PROBE_TIMEOUT).map_err(Silence::from),
                 Target::This(broker) => client.probe_broker(&broker, PROBE_TIMEOUT),
             };
             (result, asked.elapsed())
         }));
     }
 
-    fn on_probed(&mut self, result: Result<Vec<Broker>, Code>, waited: Duration) {
+    fn look_topics_up(&mut self) {
+        let Some(client) = self.core.pipeline().client() else { return };
+        if !self.core.status().is_connected() {
+            return;
+        }
+        let core = Arc::clone(&self.core);
+        self.lookup = Some(tokio::spawn(async move {
+            let some_are_missing = spawn_blocking(move || client.look_topics_up(PROBE_TIMEOUT)).await.unwrap_or(false);
+            if some_are_missing {
+                // The brokers may be creating them.
+                sleep(LOOKUP_INTERVAL).await;
+                core.status().wish_for_topics();
+            }
+        }));
+    }
+
+    fn on_probed(&mut self, (result, waited): Probed) {
         self.probe = None;
         match result {
             Ok(brokers) => {
                 self.core.status().note_answer();
                 self.handle(Input::Answered { brokers, latency: waited });
             }
-            Err(code) => self.handle(Input::Silent { code: Kind::of(code).code, waited }),
+            Err(Silence { code, reason }) => {
+                if let Some(reason) = reason {
+                    self.core.status().broker_errors().note(code, &reason, Instant::now());
+                }
+                self.handle(Input::Silent { code: Kind::of(code).code, waited });
+            }
         }
     }
 
@@ -238,9 +276,17 @@ impl Supervisor {
 }
 
 /// The result of the probe; waits for ever when there is none.
-async fn probed(probe: &mut Option<Probe>) -> (Result<Vec<Broker>, Code>, Duration) {
+async fn probed(probe: &mut Option<JoinHandle<Probed>>) -> Probed {
     match probe {
-        Some(handle) => handle.await.unwrap_or((Err(Code::Fail), Duration::ZERO)),
+        Some(handle) => handle.await.unwrap_or((Err(Code::Fail.into()), Duration::ZERO)),
+        None => pending().await,
+    }
+}
+
+/// The end of a task; waits for ever when there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(handle) => handle.await.unwrap_or_default(),
         None => pending().await,
     }
 }

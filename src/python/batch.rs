@@ -79,7 +79,8 @@ impl Batch {
             metadata: metadata.as_ref(),
         };
         buffer.clear();
-        Ok(fields.encode(buffer).map(|key| self.append(key, buffer, email_type)))
+        // Each event of a batch has a result of its own, also one that is too large: Pydantic's path keeps it.
+        Ok(fields.encode(buffer, usize::MAX).ok().map(|key| self.append(key, buffer, email_type)))
     }
 }
 

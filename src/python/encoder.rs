@@ -8,8 +8,11 @@ use pyo3::types::PyString;
 use super::{clock, metadata};
 use crate::email::{EmailEvent, EmailType};
 
+/// A larger buffer is given back: threads live long, and huge events are rare.
+const LARGEST_KEPT: usize = 1 << 20;
+
 thread_local! {
-    /// Events are encoded here: the buffer grows to the largest event and is used again.
+    /// Events are encoded here: the buffer grows to the largest event, and is used again unless that was a huge one.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -18,8 +21,25 @@ pub(super) fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut buffer = BUFFER.take();
     buffer.clear();
     let result = use_buffer(&mut buffer);
-    BUFFER.set(buffer);
+    if buffer.capacity() <= LARGEST_KEPT {
+        BUFFER.set(buffer);
+    }
     result
+}
+
+/// Why the fast path did not encode an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotEncoded {
+    /// Pydantic has to decide whether and how.
+    Uncertain,
+    /// It would have more bytes than an event may have.
+    TooLarge,
+}
+
+impl From<PyErr> for NotEncoded {
+    fn from(_: PyErr) -> Self {
+        Self::Uncertain
+    }
 }
 
 /// The fields of an event as the caller gave them.
@@ -33,22 +53,26 @@ pub(super) struct Fields<'a, 'py> {
 }
 
 impl<'a> Fields<'a, '_> {
-    /// Appends the event as it goes over the wire, and returns its key; None when Pydantic has to decide. Then `out` may
-    /// hold a part of it.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Option<&'a [u8]> {
-        let recipient = plain_text(self.recipient)?;
+    /// Appends the event as it goes over the wire, and returns its key. It stops at the first text that makes the event
+    /// larger than `max_bytes`; `out` may hold a part of it then.
+    pub(super) fn encode(&self, out: &mut Vec<u8>, max_bytes: usize) -> Result<&'a [u8], NotEncoded> {
+        let plain = |value| plain_text(value).ok_or(NotEncoded::Uncertain);
+        let recipient = plain(self.recipient)?;
         let event = EmailEvent {
             email_type: self.email_type,
             recipient,
-            username: plain_text(self.username)?,
-            link: plain_text(self.link)?,
-            timestamp: clock::now(self.recipient.py())?,
+            username: plain(self.username)?,
+            link: plain(self.link)?,
+            timestamp: clock::now(self.recipient.py()).ok_or(NotEncoded::Uncertain)?,
         };
         if !event.is_certainly_valid() {
-            return None;
+            return Err(NotEncoded::Uncertain);
         }
-        event.write_json(out, |out| metadata::write(out, self.metadata)).ok()?;
-        Some(recipient.as_bytes())
+        if event.link.len() > max_bytes {
+            return Err(NotEncoded::TooLarge);
+        }
+        event.write_json(out, |out| metadata::write(out, self.metadata, max_bytes))?;
+        Ok(recipient.as_bytes())
     }
 }
 

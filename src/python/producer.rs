@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyString};
 use smallvec::SmallVec;
 
 use super::batch::Batch;
-use super::encoder::{with_buffer, Fields};
+use super::encoder::{with_buffer, Fields, NotEncoded};
 use super::mailbox::Mailbox;
 use super::process_bound::ProcessBound;
 use super::promise::{Promise, Withdraw};
@@ -86,18 +86,23 @@ impl ProducerRef {
         Ok(promise)
     }
 
+    /// Without a draft, the event was too large to be encoded.
     fn enqueue<'py>(
         slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
-        draft: &Draft<'_>,
         event_type: &Bound<'py, PyString>,
+        draft: Option<&Draft<'_>>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (py, this) = (slf.py(), slf.get());
         let (producer, mailbox) = this.attached(py)?;
         let id = this.ids.next(Timestamp::now());
         let event = UnderWay { id, topic: topic.clone().unbind(), event_type: event_type.clone().unbind() };
         let (promise, ticket) = mailbox.get().register(py, event)?;
-        match this.hand_over(producer, topic.to_str()?, draft, id, ticket) {
+        let handed_over = match draft {
+            Some(draft) => this.hand_over(producer, topic.to_str()?, draft, id, ticket),
+            None => Err(producer.too_large()),
+        };
+        match handed_over {
             Ok(Accepted::Queued) => Ok(promise),
             Ok(Accepted::Waiting) => {
                 let (producer, tickets) = (slf.clone().unbind(), HashSet::from([ticket]));
@@ -157,11 +162,15 @@ impl ProducerRef {
         let event_type = email_type;
         let Some(email_type) = encoder::email_type(event_type) else { return Ok(None) };
         let fields = Fields { email_type, recipient, username, link, metadata };
-        with_buffer(|value| {
-            let Some(key) = fields.encode(value) else { return Ok(None) };
-            let headers = headers.as_deref().unwrap_or_default();
-            let draft = Draft { key, value, event_type: email_type.as_str(), headers };
-            Self::enqueue(slf, topic, &draft, event_type).map(Some)
+        let max_bytes = slf.get().native(slf.py())?.max_event_bytes();
+        with_buffer(|value| match fields.encode(value, max_bytes) {
+            Ok(key) => {
+                let headers = headers.as_deref().unwrap_or_default();
+                let draft = Draft { key, value, event_type: email_type.as_str(), headers };
+                Self::enqueue(slf, topic, event_type, Some(&draft)).map(Some)
+            }
+            Err(NotEncoded::Uncertain) => Ok(None),
+            Err(NotEncoded::TooLarge) => Self::enqueue(slf, topic, event_type, None).map(Some),
         })
     }
 
@@ -175,7 +184,7 @@ impl ProducerRef {
         headers: Option<OwnHeaders>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (key, headers) = (key.unwrap_or_default(), headers.as_deref().unwrap_or_default());
-        Self::enqueue(slf, topic, &Draft { key, value, event_type: event_type.to_str()?, headers }, event_type)
+        Self::enqueue(slf, topic, event_type, Some(&Draft { key, value, event_type: event_type.to_str()?, headers }))
     }
 
     /// Publishes `count` events of a batch from `first` on; returns a promise of the list of their results.

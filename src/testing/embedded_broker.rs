@@ -34,18 +34,29 @@ type Job = Box<dyn FnOnce(&Mock) + Send>;
 
 /// Why an embedded broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BrokerError {
+pub enum BrokerError {
+    /// It is stopped.
     #[error("the embedded broker is stopped")]
     Stopped,
+    /// librdkafka refused.
     #[error("the embedded broker refused: {0}")]
     Refused(#[from] KafkaError),
+    /// There is no such request.
     #[error("the embedded broker answers no request of the name {0:?}")]
     UnknownRequest(String),
+    /// There is no such error.
     #[error("Kafka has no error code {0}")]
     UnknownCode(i32),
     /// It did not hand out its records in time.
     #[error("the embedded broker did not answer within {} s: is it down?", TIME_LIMIT.as_secs())]
     Silent,
+    /// It does not hold all records of a partition any more.
+    #[error(
+        "the embedded broker dropped the first {1} records of partition {0}: it keeps the last 5 MB of a partition, so \
+         read the records before, or publish less"
+    )]
+    Dropped(i32, i64),
+    /// The system has no thread left.
     #[error("cannot start the embedded broker: {0}")]
     Thread(#[from] io::Error),
 }
@@ -69,7 +80,7 @@ pub(crate) fn is_made_up(timestamp_ms: i64) -> bool {
 }
 
 /// The cluster lives in a thread of its own, because librdkafka's handle of it must not move between threads.
-pub(crate) struct EmbeddedBroker {
+pub struct EmbeddedBroker {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     bootstrap_servers: String,
@@ -81,7 +92,7 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When librdkafka cannot listen, or the system has no thread left.
-    pub(crate) fn start(brokers: i32) -> Result<Self, BrokerError> {
+    pub fn start(brokers: i32) -> Result<Self, BrokerError> {
         IS_USED.store(true, Ordering::Relaxed);
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, started) = mpsc::channel();
@@ -101,7 +112,7 @@ impl EmbeddedBroker {
     }
 
     /// Comma-separated `host:port` list.
-    pub(crate) fn bootstrap_servers(&self) -> &str {
+    pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }
 
@@ -155,7 +166,7 @@ impl EmbeddedBroker {
     /// All records that a topic holds, ordered by partition and offset.
     ///
     /// # Errors
-    /// When the brokers are down or stopped.
+    /// When the brokers are down or stopped, or do not hold all records any more.
     pub(crate) fn records(&self, topic: &str) -> Result<Vec<StoredRecord>, BrokerError> {
         if self.jobs.lock().is_none() {
             return Err(BrokerError::Stopped);
@@ -219,27 +230,30 @@ fn api_key(request: &str) -> Option<RDKafkaApiKey> {
     })
 }
 
-/// First and next offset of each partition that holds records.
-fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, i64, i64)>, BrokerError> {
+/// Each partition that holds records, and how many.
+fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, i64)>, BrokerError> {
     let metadata = consumer.fetch_metadata(Some(topic), TIME_LIMIT)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(MetadataPartition::id));
     let mut ends = Vec::new();
     for partition in partitions {
         let (low, high) = consumer.fetch_watermarks(topic, partition, TIME_LIMIT)?;
-        if low < high {
-            ends.push((partition, low, high));
+        if low > 0 {
+            return Err(BrokerError::Dropped(partition, low));
+        }
+        if high > 0 {
+            ends.push((partition, high));
         }
     }
     Ok(ends)
 }
 
-fn read(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64, i64)]) -> Result<Vec<StoredRecord>, BrokerError> {
+fn read(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64)]) -> Result<Vec<StoredRecord>, BrokerError> {
     let mut assignment = TopicPartitionList::new();
-    for (partition, low, _) in ends {
-        assignment.add_partition_offset(topic, *partition, Offset::Offset(*low))?;
+    for (partition, _) in ends {
+        assignment.add_partition_offset(topic, *partition, Offset::Beginning)?;
     }
     consumer.assign(&assignment)?;
-    let wanted: i64 = ends.iter().map(|(_, low, high)| high - low).sum();
+    let wanted: i64 = ends.iter().map(|(_, end)| end).sum();
     let wanted = usize::try_from(wanted).unwrap_or(0);
     let deadline = Instant::now() + TIME_LIMIT;
     let mut records = Vec::new();

@@ -2,4 +2,5 @@
 
 mod embedded_broker;
 
-pub(crate) use embedded_broker::{is_made_up, BrokerError, EmbeddedBroker, StoredRecord};
+pub(crate) use embedded_broker::{is_made_up, StoredRecord};
+pub use embedded_broker::{BrokerError, EmbeddedBroker};

@@ -1,6 +1,8 @@
 """Topics that are not there, codecs, acknowledgements and limits on a real Kafka."""
 
 import asyncio
+import json
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,6 +40,24 @@ async def test_the_first_publish_creates_a_topic_where_the_broker_allows_it(
             stored = await EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann")
             assert stored.topic == "brand-new"
             assert "brand-new" in await asyncio.to_thread(topics_of, kafka)
+
+
+async def test_events_are_stored_when_kafka_and_their_topic_come_later(
+    make_kafka: Callable[..., KafkaCluster],
+) -> None:
+    kafka = make_kafka(partitions=3)
+    async with started(kafka, required=False, email_topic="brand-new", request_timeout_ms=60_000):
+        tasks = [
+            asyncio.create_task(EmailPublisher().publish_welcome_email("ann@gmail.com", str(number)))
+            for number in range(50)
+        ]
+        await asyncio.sleep(5)
+        try:
+            await asyncio.to_thread(kafka.__enter__)
+            stored = await asyncio.gather(*tasks)
+        finally:
+            await asyncio.to_thread(kafka.close)
+    assert sorted(result.offset for result in stored) == list(range(50))
 
 
 async def test_a_topic_that_nobody_creates_is_an_error_until_it_is_there(
@@ -95,6 +115,24 @@ async def test_what_the_broker_finds_too_large_is_an_error_too(kafka: Kafka) -> 
     async with started(kafka, compression_type="none"):
         with pytest.raises(MessageTooLargeError, match="brokers refuse"):
             await BasePublisher(topic).publish({"text": "x" * 50_000})
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("is_email_topic", [True, False])
+async def test_a_topic_that_takes_small_batches_only_stores_many_events_in_order(
+    kafka: Kafka, compression: str, is_email_topic: bool
+) -> None:
+    topic = await asyncio.to_thread(lambda: kafka.create_topic(**{"max.message.bytes": "20000"}))
+    other = {"email_topic": topic} if is_email_topic else {}
+    publisher = BasePublisher(topic)
+    async with started(kafka, compression_type=compression, **other):
+        events = ({"n": n, "text": random.randbytes(80).hex()} for n in range(3000))
+        await asyncio.gather(*(publisher.publish(event, f"key-{event['n'] % 20}") for event in events))
+    stored = [(record.key, json.loads(record.value or b"")["n"]) for record in kafka.consume(topic, 3000)]
+    for key in {key for key, _ in stored}:
+        numbers = [n for other, n in stored if other == key]
+        assert numbers == sorted(numbers)
+    assert sorted(n for _, n in stored) == list(range(3000))
 
 
 async def test_time_of_storage_where_the_topic_says_so(kafka: Kafka) -> None:

@@ -68,10 +68,11 @@ def test_every_field_is_described():
 @pytest.mark.parametrize("field", RANGES)
 def test_range(field):
     low, high = RANGES[field]
+    others = {"acks": "1", "queue_max_bytes": RANGES["queue_max_bytes"][1]}
     for value in (low, high):
-        assert getattr(KafkaConfig(**{field: value}, acks="1"), field) == value
+        assert getattr(KafkaConfig(**{**others, field: value}), field) == value
     for value in (low - 1, high + 1):
-        assert refused_fields(**{field: value}, acks="1") == {field}
+        assert refused_fields(**{**others, field: value}) == {field}
 
 
 @pytest.mark.parametrize("field", ["linger_ms", "retry_delay_seconds"])
@@ -155,8 +156,14 @@ def test_quotes_that_an_env_file_keeps_are_named(monkeypatch, quote):
         KafkaConfig()
 
 
+def test_an_event_may_not_be_larger_than_the_queue():
+    error = assert_refused(max_request_size=2_097_152, queue_max_bytes=1_048_576)
+    assert wrong_fields(error) == {"max_request_size"}
+    assert "queue_max_bytes=1048576" in str(error)
+
+
 def test_error_tells_which_server():
-    assert assert_refused(bootstrap_servers="a:1,b:,c:3").errors()[0]["loc"] == ("bootstrap_servers", 1)
+    assert assert_refused(bootstrap_servers="a:1,b:x,c:3").errors()[0]["loc"] == ("bootstrap_servers", 1)
 
 
 @pytest.mark.parametrize("client_id", ["", "  ", "a\nb", "a\0", "\x7f", "\x85", "\ud800"])

@@ -54,7 +54,7 @@ REFUSED = {
     "list": {"sasl_password": [SECRET]},
     "key password": {"ssl_key_password": SECRET},
     "server": {"bootstrap_servers": f"user:{SECRET}@host:9092"},
-    "server in a list": {"bootstrap_servers": ["a:1", SECRET + ":"]},
+    "server in a list": {"bootstrap_servers": ["a:1", f"{SECRET}:x"]},
     "topic": {"email_topic": SECRET + " "},
     "client id": {"client_id": SECRET + "\n"},
     "mechanism": {"sasl_mechanism": SECRET},

@@ -58,7 +58,7 @@ def test_sasl_needs_a_mechanism(protocol):
     assert refused_fields(security_protocol=protocol) == {"sasl_mechanism"}
 
 
-@pytest.mark.parametrize("mechanism", ["GSSAPI", "SCRAM-SHA-1", 5, ["PLAIN"]])
+@pytest.mark.parametrize("mechanism", ["GSSAPI", "NTLM", "SCRAM-SHA-1", 5, ["PLAIN"]])
 def test_other_mechanisms_are_not_in_this_build(mechanism):
     error = assert_refused(security_protocol="SASL_SSL", sasl_mechanism=mechanism)
     assert wrong_fields(error) == {"sasl_mechanism"}

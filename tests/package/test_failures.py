@@ -21,6 +21,7 @@ from kafka_email import (
 )
 from kafka_email.testing import EmbeddedBroker
 from support.package.embedded import ADDRESS, TOPIC, eventually, publish, publishes, started, usernames
+from support.package.process import run_script
 
 REFUSED = {
     "MESSAGE_TOO_LARGE": MessageTooLargeError,
@@ -216,6 +217,48 @@ async def test_an_event_too_large_fails_at_once_and_alone(batching: str) -> None
         assert "10000" in str(error)
         await publish()
         assert usernames(broker) == ["Ann"]
+
+
+def test_encoding_stops_when_an_event_is_too_large_and_its_memory_is_given_back() -> None:
+    script = """
+import asyncio, resource
+from kafka_email import EmailPublisher, KafkaConfig, MessageTooLargeError, kafka_manager
+from kafka_email.testing import EmbeddedBroker
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20
+
+async def main():
+    with EmbeddedBroker() as broker:
+        await kafka_manager.start(KafkaConfig(bootstrap_servers=broker.bootstrap_servers, **CONFIG))
+        publish = EmailPublisher().publish_notification_email
+        before = resident()
+        try:
+            await publish("ann@gmail.com", "Ann", "x" * 29_000_000, {"text": "x" * 29_000_000})
+        except MessageTooLargeError:
+            pass
+        print(resident() - before)
+        text = "x" * 100_000_000
+        before = peak()
+        for link, metadata in [(text, None), ("", {"a": {"b": [text]}}), ("", {"many": [0] * 30_000_000})]:
+            try:
+                await publish("ann@gmail.com", "Ann", link, metadata)
+            except MessageTooLargeError as error:
+                assert "max_request_size" in str(error)
+            else:
+                raise AssertionError("accepted")
+        print(peak() - before - 30_000_000 * 8 // 2**20)
+        await kafka_manager.stop()
+
+asyncio.run(main())
+"""
+    config = {"max_request_size": 30_000_000, "compression_type": "none"}
+    kept, taken = map(int, run_script(script.replace("CONFIG", repr(config))).out.split())
+    assert taken < 90, "MB above what the events take themselves"
+    assert kept < 30, "MB"
 
 
 async def test_too_large_is_told_before_waiting_for_space() -> None:

@@ -59,7 +59,7 @@ def test_what_the_native_half_imports_is_imported_by_python_as_well() -> None:
     sources = "".join(file.read_text() for file in ROOT.glob("src/**/*.rs"))
     imported = set(re.findall(r'"(kafka_email\.\w+)"', sources)) - {"kafka_email._core"}
     graph = grimp.build_graph("kafka_email", cache_dir=None)
-    assert imported == {"kafka_email._logging", "kafka_email._wakeup", "kafka_email.exceptions"}
+    assert "kafka_email._wakeup" in imported
     reached = graph.find_upstream_modules("kafka_email")
     assert imported <= reached, "a program frozen by PyInstaller would lack them"
 

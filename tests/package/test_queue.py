@@ -5,7 +5,15 @@ import time
 
 import pytest
 
-from kafka_email import BasePublisher, EmailPublisher, KafkaTimeoutError, QueueFullError, RecordMetadata, kafka_manager
+from kafka_email import (
+    BasePublisher,
+    EmailPublisher,
+    KafkaTimeoutError,
+    MessageTooLargeError,
+    QueueFullError,
+    RecordMetadata,
+    kafka_manager,
+)
 from support.package.embedded import ADDRESS, TOPIC, publish, publishes, started, ticking, usernames
 
 
@@ -33,6 +41,16 @@ async def test_the_limit_in_bytes_is_waited_for_as_well() -> None:
     async with started(queue_max_bytes=1_048_576, compression_type="none") as broker:
         names = [f"{number}{'x' * 300_000}" for number in range(10)]
         await asyncio.gather(*[asyncio.create_task(publish(name)) for name in names])
+        assert usernames(broker) == names
+
+
+async def test_an_event_that_the_queue_has_no_room_for_is_refused_at_once_and_alone() -> None:
+    options = {"queue.buffering.max.kbytes": 4}
+    async with started(producer_options=options, compression_type="none") as broker:
+        names = [str(number) for number in range(20)]
+        tasks = [asyncio.create_task(publish(name)) for name in [*names[:10], "x" * 5000, *names[10:]]]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results.pop(10), MessageTooLargeError)
         assert usernames(broker) == names
 
 

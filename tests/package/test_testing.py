@@ -67,6 +67,16 @@ async def test_records_outlive_an_outage() -> None:
         assert [record.value["username"] for record in broker.records(TOPIC)] == ["before"]
 
 
+async def test_records_that_the_broker_dropped_are_missed() -> None:
+    async with started(compression_type="none") as broker:
+        broker.create_topic("long", 1)
+        text = "x" * 1000
+        for _ in range(6):
+            await asyncio.gather(*(BasePublisher("long").publish({"text": text}) for _ in range(1000)))
+        with pytest.raises(RuntimeError, match=r"dropped the first \d+ records of partition 0"):
+            broker.records("long")
+
+
 async def test_answers_can_be_delayed() -> None:
     async with started() as broker:
         await publish()

@@ -27,6 +27,12 @@ def delivery_problems(config: KafkaConfig) -> Iterator[Problem]:
             f"more than {_MAX_IDEMPOTENT_IN_FLIGHT} with acks='all' and retries cannot keep the order (idempotence): "
             "lower it, or set retries=0 or acks='1'",
         )
+    if config.max_request_size > config.queue_max_bytes:
+        yield (
+            "max_request_size",
+            f"is more than queue_max_bytes={config.queue_max_bytes}: an event of that size would never fit into the "
+            "local queue; lower it, or raise queue_max_bytes",
+        )
     fields = type(config).model_fields
     changed = [name for name in LINGER_FIELDS if getattr(config, name) != fields[name].default]
     if config.batching == "adaptive" and changed:

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::{c_void, CString};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -19,32 +20,37 @@ use rdkafka::types::RDKafkaType;
 use super::event::{Event, RawEvent};
 use super::record::Record;
 use super::token::Token;
+use super::topic::Topic;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// A librdkafka producer. Any thread may call any method.
 pub struct Client {
     // Dropped in this order: handles before the client that they belong to.
-    topics: RwLock<HashMap<Box<str>, Topic>>,
+    topics: RwLock<HashMap<Box<str>, Arc<Topic>>>,
+    on_new_topic: Box<dyn Fn() + Send + Sync>,
     queue: Queue,
     base: BaseClient<DefaultClientContext>,
 }
 
-struct Topic(*mut sys::rd_kafka_topic_t);
 pub(super) struct Queue(pub(super) *mut sys::rd_kafka_queue_t);
 
 // SAFETY: librdkafka's handles may be used from any thread (librdkafka INTRODUCTION.md, "Threads and callbacks").
-unsafe impl Send for Topic {}
-// SAFETY: as above.
-unsafe impl Sync for Topic {}
-// SAFETY: as above.
 unsafe impl Send for Queue {}
 // SAFETY: as above.
 unsafe impl Sync for Queue {}
 
-impl Drop for Topic {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from rd_kafka_topic_new and is given back once.
-        unsafe { sys::rd_kafka_topic_destroy(self.0) }
+/// Why a record is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// So much of its topic is queued that it might end up in a batch that the topic does not take.
+    TopicFull,
+    /// librdkafka's code.
+    Code(Code),
+}
+
+impl From<Code> for Refused {
+    fn from(code: Code) -> Self {
+        Self::Code(code)
     }
 }
 
@@ -56,11 +62,12 @@ impl Drop for Queue {
 }
 
 impl Client {
-    /// Creates the producer, which connects in librdkafka's own threads.
+    /// Creates the producer, which connects in librdkafka's own threads. `on_new_topic` is called when a topic is used
+    /// that should be looked up.
     ///
     /// # Errors
     /// When a property is unknown, impossible, or names a file that cannot be used.
-    pub fn create(config: &ClientConfig) -> Result<Self, KafkaError> {
+    pub fn create(config: &ClientConfig, on_new_topic: impl Fn() + Send + Sync + 'static) -> Result<Self, KafkaError> {
         let native_config = config.create_native_config()?;
         let events = sys::RD_KAFKA_EVENT_DR
             | sys::RD_KAFKA_EVENT_ERROR
@@ -71,42 +78,67 @@ impl Client {
         let base = BaseClient::new(config, native_config, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext)?;
         // SAFETY: the client is alive; the queue is given back when `Queue` is dropped, before the client.
         let queue = Queue(unsafe { sys::rd_kafka_queue_get_main(base.native_ptr()) });
-        Ok(Self { topics: RwLock::default(), queue, base })
+        Ok(Self { topics: RwLock::default(), on_new_topic: Box::new(on_new_topic), queue, base })
     }
 
     /// Puts a copy of the record into librdkafka's queue; its delivery report will carry `opaque`.
     ///
     /// # Errors
-    /// librdkafka's code when it does not take the record; it keeps nothing then.
-    pub fn produce(&self, record: &Record<'_>, opaque: usize) -> Result<(), Code> {
+    /// When the record is not taken; librdkafka keeps nothing then.
+    pub fn produce(&self, record: &Record<'_>, opaque: usize) -> Result<(), Refused> {
         if let Some(topic) = self.topics.read().get(record.topic) {
             return self.produce_to(topic, record, opaque);
         }
-        self.open_topic(record.topic)?;
-        self.topics
-            .read()
-            .get(record.topic)
-            .map_or(Err(Code::UnknownTopic), |topic| self.produce_to(topic, record, opaque))
+        let topic = self.open_topic(record.topic)?;
+        self.produce_to(&topic, record, opaque)
     }
 
     /// Keeps a handle of the topic, which makes librdkafka ask for its metadata.
-    pub(super) fn open_topic(&self, topic: &str) -> Result<(), Code> {
+    pub(super) fn open_topic(&self, name: &str) -> Result<Arc<Topic>, Code> {
         let mut topics = self.topics.write();
-        if !topics.contains_key(topic) {
-            topics.insert(topic.into(), self.new_topic(topic)?);
+        if let Some(topic) = topics.get(name) {
+            return Ok(Arc::clone(topic));
         }
-        Ok(())
+        let topic = Arc::new(Topic::open(self.base.native_ptr(), name)?);
+        topics.insert(name.into(), Arc::clone(&topic));
+        drop(topics);
+        (self.on_new_topic)();
+        Ok(topic)
     }
 
-    fn new_topic(&self, name: &str) -> Result<Topic, Code> {
-        let name = CString::new(name).map_err(|_| Code::InvalidTopic)?;
-        // SAFETY: the client is alive, the name ends with NUL, and no topic configuration means the default one.
-        let topic = unsafe { sys::rd_kafka_topic_new(self.base.native_ptr(), name.as_ptr(), ptr::null_mut()) };
-        // SAFETY: reads the thread's last error, set by the call above.
-        (!topic.is_null()).then_some(Topic(topic)).ok_or_else(|| unsafe { sys::rd_kafka_last_error() }.into())
+    /// The topics of which it is not known that they exist.
+    pub(super) fn unknown_topics(&self) -> Vec<(Box<str>, Arc<Topic>)> {
+        let topics = self.topics.read();
+        let unknown = topics.iter().filter(|(_, topic)| topic.is_unknown());
+        unknown.map(|(name, topic)| (name.clone(), Arc::clone(topic))).collect()
     }
 
-    fn produce_to(&self, topic: &Topic, record: &Record<'_>, opaque: usize) -> Result<(), Code> {
+    /// Whether the cluster said that there is no such topic.
+    pub(crate) fn is_missing(&self, topic: &str) -> bool {
+        self.topics.read().get(topic).is_some_and(|topic| topic.is_missing())
+    }
+
+    /// Whether [`Self::give_room_back`] has to be called for the records that are queued now.
+    pub(crate) fn counts_room(&self) -> bool {
+        self.topics.read().values().any(|topic| topic.allowance.is_limited())
+    }
+
+    /// The delivery report of this record was read: its topic has room for others.
+    pub(crate) fn give_room_back(&self, opaque: usize) {
+        self.topics.read().values().for_each(|topic| topic.allowance.give_back(opaque));
+    }
+
+    fn produce_to(&self, topic: &Topic, record: &Record<'_>, opaque: usize) -> Result<(), Refused> {
+        if !topic.allowance.take(opaque, || record.wire_size()) {
+            return Err(Refused::TopicFull);
+        }
+        self.hand_over(topic, record, opaque).map_err(|code| {
+            topic.allowance.give_back(opaque);
+            Refused::Code(code)
+        })
+    }
+
+    fn hand_over(&self, topic: &Topic, record: &Record<'_>, opaque: usize) -> Result<(), Code> {
         use sys::rd_kafka_vtype_t::{
             RD_KAFKA_VTYPE_END, RD_KAFKA_VTYPE_HEADERS, RD_KAFKA_VTYPE_KEY, RD_KAFKA_VTYPE_MSGFLAGS,
             RD_KAFKA_VTYPE_OPAQUE, RD_KAFKA_VTYPE_RKT, RD_KAFKA_VTYPE_VALUE,
@@ -120,7 +152,7 @@ impl Client {
             sys::rd_kafka_producev(
                 self.base.native_ptr(),
                 RD_KAFKA_VTYPE_RKT,
-                topic.0,
+                topic.handle(),
                 RD_KAFKA_VTYPE_MSGFLAGS,
                 sys::RD_KAFKA_MSG_F_COPY,
                 RD_KAFKA_VTYPE_VALUE,
@@ -229,6 +261,16 @@ fn native_headers(record: &Record<'_>) -> *mut sys::rd_kafka_headers_t {
     headers
 }
 
+/// # Safety
+/// `items` points to `count` items that live as long as the slice is used, or `count` is 0.
+pub(super) unsafe fn slice<'a, T>(items: *const T, count: i32) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: by the contract above.
+        Ok(count) if count > 0 => unsafe { std::slice::from_raw_parts(items, count) },
+        _ => &[],
+    }
+}
+
 pub(super) fn milliseconds(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
@@ -244,7 +286,7 @@ pub(super) mod tests {
     pub(in super::super) const LIMIT: Duration = Duration::from_secs(10);
 
     pub(in super::super) fn client(servers: &str) -> Client {
-        Client::create(ClientConfig::new().set("bootstrap.servers", servers)).unwrap()
+        Client::create(ClientConfig::new().set("bootstrap.servers", servers), || ()).unwrap()
     }
 
     #[test]

@@ -11,13 +11,15 @@ mod event;
 mod probe;
 mod record;
 mod token;
+mod topic;
 
 /// librdkafka's error codes: Kafka's own, and librdkafka's below zero.
 pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
 
 pub use client::Client;
+pub(crate) use client::Refused;
 pub use event::Event;
 pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};
-pub(crate) use probe::Broker;
+pub(crate) use probe::{Broker, Silence};
 pub use record::{Header, Record};
 pub(crate) use token::{LatestToken, Token};

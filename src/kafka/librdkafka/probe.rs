@@ -10,11 +10,25 @@ use std::time::{Duration, Instant};
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::client::{milliseconds, Client, Queue};
+use super::client::{milliseconds, slice, Client, Queue};
 use super::event::{text, RawEvent};
 
 /// librdkafka takes no shorter timeout of a request to a broker.
 const SHORTEST_REQUEST: Duration = Duration::from_millis(1);
+
+/// Why a probe has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Silence {
+    pub(crate) code: Code,
+    /// What the network said of a broker that was asked by its number, in librdkafka's form: the broker's name first.
+    pub(crate) reason: Option<String>,
+}
+
+impl From<Code> for Silence {
+    fn from(code: Code) -> Self {
+        Self { code, reason: None }
+    }
+}
 
 /// A broker of the cluster, as another one described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +41,13 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn new(number: i32, host: String, port: i32) -> Self {
         Self { number, host, port: u16::try_from(port).unwrap_or_default() }
+    }
+
+    fn refusal(&self, error: &io::Error) -> Silence {
+        let error = error.to_string();
+        let error = error.split(" (os error").next().unwrap_or_default();
+        let reason = format!("{}:{}/{}: cannot connect: {error}", self.host, self.port, self.number);
+        Silence { code: Code::BrokerTransportFailure, reason: Some(reason) }
     }
 
     /// Connects and hangs up, within `timeout`. A name server may take much longer: a thread of its own waits for it.
@@ -110,12 +131,12 @@ impl Client {
     /// [`Self::probe`] asks the broker that was used last, again and again if it is silent.
     ///
     /// # Errors
-    /// librdkafka's code: not connected in time, or no answer.
-    pub(crate) fn probe_broker(&self, broker: &Broker, timeout: Duration) -> Result<Vec<Broker>, Code> {
+    /// The broker refuses connections, does not answer them, or does not answer.
+    pub(crate) fn probe_broker(&self, broker: &Broker, timeout: Duration) -> Result<Vec<Broker>, Silence> {
         // While a broker refuses connections, a request to it makes librdkafka connect thousands of times a second:
         // each attempt is expedited past the back-off (`RD_KAFKA_OP_CONNECT`).
         let began = Instant::now();
-        broker.accepts_connections(timeout).map_err(|_| Code::BrokerTransportFailure)?;
+        broker.accepts_connections(timeout).map_err(|error| broker.refusal(&error))?;
         let timeout = timeout.saturating_sub(began.elapsed()).max(SHORTEST_REQUEST);
         let (client, timeout) = (self.native_ptr(), milliseconds(timeout));
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
@@ -134,7 +155,7 @@ impl Client {
         let event = event.ok_or(Code::OperationTimedOut)?;
         match event.error_code() {
             Code::NoError => Ok(described_brokers(&event)),
-            code => Err(code),
+            code => Err(code.into()),
         }
     }
 }
@@ -159,16 +180,6 @@ fn described_brokers(event: &RawEvent) -> Vec<Broker> {
     }
 }
 
-/// # Safety
-/// `items` points to `count` items that live as long as the slice is used, or `count` is 0.
-unsafe fn slice<'a, T>(items: *const T, count: i32) -> &'a [T] {
-    match usize::try_from(count) {
-        // SAFETY: by the contract above.
-        Ok(count) if count > 0 => unsafe { std::slice::from_raw_parts(items, count) },
-        _ => &[],
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -190,9 +201,12 @@ mod tests {
             assert_eq!(sorted(client.probe_broker(broker, LIMIT).unwrap()), known);
         }
         let unknown = Broker { number: 4, ..known.first().unwrap().clone() };
-        assert_eq!(client.probe_broker(&unknown, Duration::from_millis(100)), Err(Code::OperationTimedOut));
+        assert_eq!(client.probe_broker(&unknown, Duration::from_millis(100)), Err(Code::OperationTimedOut.into()));
         let refusing = Broker { port: 1, ..unknown };
-        assert_eq!(client.probe_broker(&refusing, LIMIT), Err(Code::BrokerTransportFailure));
+        let silence = client.probe_broker(&refusing, LIMIT).unwrap_err();
+        assert_eq!(silence.code, Code::BrokerTransportFailure);
+        let reason = silence.reason.unwrap();
+        assert!(reason.starts_with(&format!("{}:1/4: cannot connect: Connection refused", refusing.host)), "{reason}");
     }
 
     #[test]

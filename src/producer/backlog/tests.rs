@@ -32,7 +32,7 @@ fn queues_in_order_until_the_queue_is_full() {
         assert_eq!(record.headers, &[("h", b"v".as_slice())]);
         assert!(!backlog.is_empty(), "no event overtakes the ones that are being drained");
         if queued.len() == 2 {
-            return Handoff::Wait;
+            return Handoff::Wait(Obstacle::Queue);
         }
         queued.push(ticket);
         Handoff::Taken
@@ -54,7 +54,7 @@ fn an_event_that_arrives_during_a_drain_stays_behind() {
     drain(&backlog, |_, ticket| {
         if ticket == second {
             third = Some(wait(&backlog, 2, now));
-            return Handoff::Wait;
+            return Handoff::Wait(Obstacle::Queue);
         }
         Handoff::Taken
     });
@@ -103,7 +103,7 @@ fn events_around_a_withdrawn_one_keep_their_order_and_each_can_be_withdrawn() {
     let mut queued = Vec::new();
     drain(&backlog, |_, ticket| {
         if ticket == fourth {
-            return Handoff::Wait;
+            return Handoff::Wait(Obstacle::Queue);
         }
         queued.push(ticket);
         Handoff::Taken

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::backoff::doubled;
-use super::probing::{Probing, PROBE_TIMEOUT, WATCH_INTERVAL};
+use super::probing::{Answer, Probing, PROBE_TIMEOUT, WATCH_INTERVAL};
 use super::progress::Progress;
+use super::questions::Questions;
 use super::rebuild_log::RebuildLog;
 use super::state::{Action, Input, StartPlan, State, View};
 use crate::handover::Ticket;
@@ -42,8 +43,7 @@ pub(in crate::producer) struct Connection {
     lost_log: RebuildLog,
     /// What librdkafka said of the client that died last.
     last_words: String,
-    start_questions: Vec<Ticket>,
-    pub(super) health_questions: Vec<(Ticket, Instant)>,
+    pub(super) questions: Questions,
 }
 
 impl Connection {
@@ -58,8 +58,7 @@ impl Connection {
             rebuilt_log: RebuildLog::default(),
             lost_log: RebuildLog::default(),
             last_words: String::new(),
-            start_questions: Vec::new(),
-            health_questions: Vec::new(),
+            questions: Questions::default(),
         }
     }
 
@@ -75,7 +74,7 @@ impl Connection {
             _ if self.state.has_client() => self.probing.deadline(),
             _ => None,
         };
-        self.health_questions.iter().map(|(_, deadline)| *deadline).chain(own).min()
+        self.questions.deadline().into_iter().chain(own).min()
     }
 
     /// Takes an input and returns what has to be done, in order.
@@ -150,7 +149,7 @@ impl Connection {
         let at = (!is_first).then(|| view.now + doubled(REBUILD_BACKOFF, self.rebuilds.saturating_sub(1)));
         self.rebuilds += 1;
         actions.push(Action::SetConnected(false));
-        self.answer_health(&ClusterHealth::Ill(cause.message.clone()), actions);
+        self.questions.answer_health(&ClusterHealth::Ill(cause.message.clone()), actions);
         if is_first {
             actions.push(Action::BuildClient);
         } else {
@@ -177,18 +176,23 @@ impl Connection {
             // The next look is not later than the moment at which a stall counts.
             _ => WATCH_INTERVAL.min((LONGEST_STALL + MOMENT).saturating_sub(stall)),
         };
-        self.probing.answered(brokers, pause, view.now);
+        match self.probing.answered(brokers, pause, view) {
+            Answer::FromBroker(number) => actions.push(Action::ForgetErrorsOf(number)),
+            // The brokers that it names will tell; a start only waits for somebody who lets it in.
+            Answer::Hearsay if !matches!(self.state, State::Connecting { .. }) => return,
+            Answer::FromSomebody | Answer::Hearsay => {}
+        }
         if let State::Recovering { answered, .. } = &mut self.state {
             answered.get_or_insert(view.now);
             if let Some(cause) = self.unproven(view).filter(|_| stall <= LONGEST_STALL) {
-                return self.answer_health(&ClusterHealth::Ill(cause), actions);
+                return self.questions.answer_health(&ClusterHealth::Ill(cause), actions);
             }
         }
         if stall > LONGEST_STALL && !matches!(self.state, State::Connecting { .. }) {
             return self.stall(stall, view, actions);
         }
         self.connect(view, actions);
-        self.answer_health(&ClusterHealth::Well { brokers: count, latency }, actions);
+        self.questions.answer_health(&ClusterHealth::Well { brokers: count, latency }, actions);
     }
 
     /// Why the client that took the place of a dead one does not count as connected yet.
@@ -217,9 +221,10 @@ impl Connection {
     fn stall(&mut self, stall: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
         let known = view.errors.text(view.now).map_or(String::new(), |cause| format!(" ({cause})"));
         let cause = format!("the brokers answer, but acknowledged no event for {} s{known}", stall.as_secs());
+        self.probing.doubt(view.now);
         self.probing.postpone(PROBE_TIMEOUT, view.now);
         self.lose(State::Stalled, &cause, view, actions);
-        self.answer_health(&ClusterHealth::Ill(cause), actions);
+        self.questions.answer_health(&ClusterHealth::Ill(cause), actions);
     }
 
     fn lose(&mut self, state: State, cause: &str, view: &View<'_>, actions: &mut Vec<Action>) {
@@ -257,11 +262,12 @@ impl Connection {
             _ => {}
         }
         if is_certain {
-            self.answer_health(&ClusterHealth::Ill(cause), actions);
+            self.questions.answer_health(&ClusterHealth::Ill(cause), actions);
         }
     }
 
-    /// An attempt ends when a broker refuses, or none answers for long enough.
+    /// An attempt ends when a broker refuses, or none answers for long enough. If the refusing one is known from the
+    /// cluster, somebody there let us in: the start is over when the others have had the time to answer.
     fn on_silent_attempt(
         &mut self,
         attempt: u32,
@@ -270,10 +276,15 @@ impl Connection {
         view: &View<'_>,
         actions: &mut Vec<Action>,
     ) {
-        if !is_refused && self.probing.silent() < PROBES_OF_ATTEMPT {
+        let knows_brokers = view.errors.name_a_broker(view.now);
+        if (!is_refused || knows_brokers) && self.probing.silent() < PROBES_OF_ATTEMPT {
             return;
         }
         actions.extend(self.outage.continues(cause, view.now).map(Action::Log));
+        if knows_brokers {
+            self.state = State::Unreachable;
+            return self.finish_start(actions);
+        }
         if attempt >= self.plan.max_attempts || !self.plan.is_required {
             return self.give_up_attempts(attempt, view, actions);
         }
@@ -305,12 +316,9 @@ impl Connection {
     }
 
     fn on_time(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
-        let (late, waiting) = self.health_questions.drain(..).partition(|(_, deadline)| *deadline <= view.now);
-        self.health_questions = waiting;
-        let late: Vec<(Ticket, Instant)> = late;
-        for (ticket, _) in late {
+        if self.questions.deadline().is_some_and(|deadline| deadline <= view.now) {
             let cause = view.errors.text(view.now).unwrap_or_else(|| "no broker answered in the time given".into());
-            actions.push(Action::AnswerHealth(ticket, ClusterHealth::Ill(cause)));
+            self.questions.answer_late(&ClusterHealth::Ill(cause), view.now, actions);
         }
         if let State::Rebuilding { at, .. } = &mut self.state {
             if at.take_if(|at| *at <= view.now).is_some() {
@@ -349,7 +357,7 @@ impl Connection {
 
     fn on_start_asked(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
         let answer = match &self.state {
-            State::Starting | State::Connecting { .. } => return self.start_questions.push(ticket),
+            State::Starting | State::Connecting { .. } => return self.questions.ask_start(ticket),
             State::Failed(failure) | State::Stopped(failure) => Err(failure.clone()),
             _ => Ok(()),
         };
@@ -361,7 +369,7 @@ impl Connection {
             State::Rebuilding { cause, .. } | State::Failed(cause) | State::Stopped(cause) => cause.message.clone(),
             State::Unreachable if self.is_refused(view) => view.errors.text(view.now).unwrap_or_default(),
             _ => {
-                self.health_questions.push((ticket, deadline));
+                self.questions.ask_health(ticket, deadline);
                 return self.probe_soon(view, actions);
             }
         };
@@ -369,8 +377,8 @@ impl Connection {
     }
 
     fn on_stop(&mut self, failure: Failure, actions: &mut Vec<Action>) {
-        self.answer_start(&Err(failure.clone()), actions);
-        self.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
+        self.questions.answer_start(&Err(failure.clone()), actions);
+        self.questions.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
         self.state = State::Stopped(failure);
     }
 
@@ -380,20 +388,12 @@ impl Connection {
     }
 
     fn finish_start(&mut self, actions: &mut Vec<Action>) {
-        self.answer_start(&Ok(()), actions);
+        self.questions.answer_start(&Ok(()), actions);
     }
 
     fn fail_start(&mut self, failure: Failure, actions: &mut Vec<Action>) {
-        self.answer_start(&Err(failure.clone()), actions);
-        self.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
+        self.questions.answer_start(&Err(failure.clone()), actions);
+        self.questions.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
         self.state = State::Failed(failure);
-    }
-
-    fn answer_start(&mut self, answer: &Result<(), Failure>, actions: &mut Vec<Action>) {
-        actions.extend(self.start_questions.drain(..).map(|ticket| Action::AnswerStart(ticket, answer.clone())));
-    }
-
-    fn answer_health(&mut self, health: &ClusterHealth, actions: &mut Vec<Action>) {
-        actions.extend(self.health_questions.drain(..).map(|(ticket, _)| Action::AnswerHealth(ticket, health.clone())));
     }
 }

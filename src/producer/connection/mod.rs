@@ -8,6 +8,7 @@ mod backoff;
 mod machine;
 mod probing;
 mod progress;
+mod questions;
 mod rebuild_log;
 mod state;
 #[cfg(test)]

@@ -26,12 +26,36 @@ pub(super) struct Probing {
     answers: u32,
     /// Brokers in the last answer.
     brokers: Vec<Broker>,
+    /// The broker that the last probe asked by its number.
+    asked: Option<i32>,
+    /// Since when only a broker that is asked by its number is believed.
+    doubted: Option<Instant>,
+}
+
+/// Whose answer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The broker with this number answered at the address that the cluster has for it.
+    FromBroker(i32),
+    /// A broker that librdkafka chose answered.
+    FromSomebody,
+    /// Somebody answered, at an address of the configuration, say, while every broker that the answer names refuses.
+    Hearsay,
 }
 
 impl Probing {
     /// A client that has not been probed; the first probe is due now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { is_out: false, next: now, last: None, silent: 0, answers: 0, brokers: Vec::new() }
+        Self {
+            is_out: false,
+            next: now,
+            last: None,
+            silent: 0,
+            answers: 0,
+            brokers: Vec::new(),
+            asked: None,
+            doubted: None,
+        }
     }
 
     /// When the next probe is due; None while one is on its way.
@@ -51,16 +75,47 @@ impl Probing {
         }
         self.is_out = true;
         self.last = Some(view.now);
-        Some(if is_new { Target::Any } else { self.target(view) })
+        let target = if is_new && !self.is_doubtful(view) { Target::Any } else { self.target(view) };
+        self.asked = match &target {
+            Target::This(broker) => Some(broker.number),
+            Target::Any | Target::Connected => None,
+        };
+        Some(target)
     }
 
-    /// A broker answered. Unless more probes follow at once, the next one is due after `pause`.
-    pub(super) fn answered(&mut self, brokers: Vec<Broker>, pause: Duration, now: Instant) {
+    /// Somebody answered. Unless more probes follow at once, the next one is due after `pause`.
+    pub(super) fn answered(&mut self, brokers: Vec<Broker>, pause: Duration, view: &View<'_>) -> Answer {
         self.is_out = false;
-        self.silent = 0;
         self.answers = self.answers.saturating_add(1);
         self.brokers = brokers;
-        self.next = now + if self.answers < FIRST_PROBES { Duration::ZERO } else { pause };
+        let answer = match self.asked {
+            Some(number) => Answer::FromBroker(number),
+            None if self.is_doubtful(view) || self.all_refuse(view) => Answer::Hearsay,
+            None => Answer::FromSomebody,
+        };
+        if answer == Answer::Hearsay {
+            self.doubt(view.now);
+            self.next = view.now;
+            return answer;
+        }
+        (self.silent, self.doubted) = (0, None);
+        self.next = view.now + if self.answers < FIRST_PROBES { Duration::ZERO } else { pause };
+        answer
+    }
+
+    /// From now on, until an event is acknowledged, only a broker that is asked by its number is believed.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.doubted.get_or_insert(now);
+    }
+
+    fn is_doubtful(&self, view: &View<'_>) -> bool {
+        self.doubted.is_some_and(|since| view.acknowledged_at.is_none_or(|at| at < since))
+    }
+
+    /// Whether librdkafka reported an error of each known broker.
+    fn all_refuse(&self, view: &View<'_>) -> bool {
+        let refuses = |broker: &Broker| view.errors.concern(broker.number, view.now);
+        !self.brokers.is_empty() && self.brokers.iter().all(refuses)
     }
 
     /// No broker answered within `waited`. The next probe follows as if this one had taken its time: it may fail at once.
@@ -107,7 +162,13 @@ impl Probing {
     /// librdkafka chooses the broker. After a silent probe, ask two other known brokers by their numbers before asking
     /// librdkafka again: an idle client may hold one connection, to a broker that hangs. A broker that reported an error
     /// is not asked by its number.
+    ///
+    /// In doubt each broker is asked by its number, in turn.
     fn target(&self, view: &View<'_>) -> Target {
+        if self.is_doubtful(view) {
+            let turn = self.silent as usize % self.brokers.len().max(1);
+            return self.brokers.get(turn).cloned().map_or(Target::Any, Target::This);
+        }
         let (round, turn) = (self.silent / ROUND, self.silent % ROUND);
         let broker = turn.checked_sub(1).and_then(|turn| {
             let nth = turn + round * (ROUND - 1);

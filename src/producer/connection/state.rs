@@ -82,6 +82,8 @@ pub(in crate::producer) enum Action {
     Probe(Target),
     SetConnected(bool),
     ForgetBrokerErrors,
+    /// The broker with this number answered.
+    ForgetErrorsOf(i32),
     AnswerStart(Ticket, Result<(), Failure>),
     AnswerHealth(Ticket, ClusterHealth),
     Log(LogLine),

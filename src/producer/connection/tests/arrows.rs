@@ -39,9 +39,13 @@ pub(super) const ARROWS: &[Arrow] = &[
     arrow_if_not_required("connecting", "an attempt fails, with required=False", "unreachable", |life| {
         (0..PROBES_OF_ATTEMPT).for_each(|_| life.silence());
     }),
+    arrow("connecting", "somebody answered, and the brokers that it named do not", "unreachable", |life| {
+        life.all_refuse();
+        (0..PROBES_OF_ATTEMPT).for_each(|_| life.silence());
+    }),
     arrow("connecting", "fatal error", "failed", Life::die),
     arrow_if_not_required("connecting", "fatal error, with required=False", "rebuilding", Life::die),
-    arrow("connected", "three silent probes", "unreachable", |life| {
+    arrow("connected", "five silent probes", "unreachable", |life| {
         (0..PROBES_UNTIL_LOST).for_each(|_| life.silence());
     }),
     arrow("connected", "no acknowledgement for 6 s", "stalled", Life::stall),
@@ -53,10 +57,15 @@ pub(super) const ARROWS: &[Arrow] = &[
         life.answer();
     }),
     arrow("unreachable", "fatal error", "rebuilding", Life::die),
-    arrow("stalled", "an event is acknowledged, or none is outstanding", "connected", |life| {
-        life.acknowledge();
-        life.answer();
-    }),
+    arrow(
+        "stalled",
+        "an event is acknowledged, or none is outstanding and a broker answers at its own address",
+        "connected",
+        |life| {
+            life.acknowledge();
+            life.answer();
+        },
+    ),
     arrow("stalled", "silent probe", "unreachable", Life::silence),
     arrow("stalled", "fatal error", "rebuilding", Life::die),
     arrow("rebuilding", "client built, at first at once, then after a back-off", "recovering", Life::wait),

@@ -118,6 +118,7 @@ impl Life {
                 Action::BuildClient if self.builds_fail => self.input(Input::ClientNotBuilt(no_thread())),
                 Action::BuildClient => self.input(Input::ClientBuilt),
                 Action::ForgetBrokerErrors => self.errors.clear(),
+                Action::ForgetErrorsOf(number) => self.errors.forget(*number),
                 _ => {}
             }
             self.done.push(action);
@@ -134,8 +135,16 @@ impl Life {
     }
 
     pub(super) fn broker_error(&mut self, code: Code) {
-        self.errors.note(code, "a:1/1: Connection refused", self.now);
+        self.errors.note(code, "a:1/bootstrap: Connection refused", self.now);
         self.input(Input::Alarmed);
+    }
+
+    /// Every broker of the cluster refuses.
+    pub(super) fn all_refuse(&mut self) {
+        for number in 1..=3 {
+            let reason = format!("broker-{number}:9092/{number}: Connection refused");
+            self.errors.note(Code::BrokerTransportFailure, &reason, self.now);
+        }
     }
 
     pub(super) fn die(&mut self) {

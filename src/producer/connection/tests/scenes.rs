@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::machine::{PROBATION, PROBES_OF_ATTEMPT};
+use super::super::machine::{PROBATION, PROBES_OF_ATTEMPT, PROBES_UNTIL_LOST};
 use super::super::probing::WATCH_INTERVAL;
 use super::super::state::{Action, Input, Target};
 use super::life::{broker, closed, fatal, Life};
@@ -76,11 +76,11 @@ fn an_acknowledgement_proves_a_new_client_without_a_probe_and_ends_the_streak() 
 }
 
 #[test]
-fn a_new_client_may_miss_two_probes() {
+fn a_new_client_may_miss_four_probes() {
     let mut life = Life::in_state("recovering", true);
     life.done.clear();
     let asked = life.ask_health();
-    (0..2).for_each(|_| life.silence());
+    (1..PROBES_UNTIL_LOST).for_each(|_| life.silence());
     assert_eq!((life.health(asked).len(), life.log().len()), (0, 0));
     life.silence();
     assert_eq!((life.health(asked).len(), life.log()), (1, vec!["kafka_unreachable"]));
@@ -180,7 +180,7 @@ fn acknowledgements_take_the_place_of_probes() {
 
 /// The third broker is connected, and busy with requests that wait for the two that are gone.
 #[test]
-fn a_cluster_that_refuses_and_stays_silent_is_lost_within_seven_seconds() {
+fn a_cluster_that_refuses_and_stays_silent_is_lost_within_nine_seconds() {
     let mut life = Life::in_state("connected", true);
     life.answer();
     let began = life.now;
@@ -189,7 +189,76 @@ fn a_cluster_that_refuses_and_stays_silent_is_lost_within_seven_seconds() {
         life.wait();
         life.silence();
     }
-    assert!(life.now.duration_since(began) < Duration::from_secs(7));
+    assert!(life.now.duration_since(began) < Duration::from_secs(9));
+}
+
+/// `advertised.listeners` is wrong: the address of the configuration answers, and those that it names refuse.
+#[test]
+fn an_answer_from_elsewhere_does_not_hide_that_every_broker_refuses() {
+    let mut life = Life::in_state("connected", true);
+    life.answer();
+    life.all_refuse();
+    let health = life.ask_health();
+    life.answer();
+    assert!(life.health(health).is_empty(), "the brokers have not been asked yet");
+    life.done.clear();
+    let mut targets = Vec::new();
+    while life.state() == "connected" {
+        targets.push(asked(&mut life));
+        life.silence();
+        life.all_refuse();
+    }
+    assert!(targets.iter().all(|target| matches!(target, Target::This(_))), "{targets:?}");
+    assert!(matches!(life.health(health)[..], [ClusterHealth::Ill(cause)] if cause.contains("broker-1:9092")));
+    assert_eq!(life.log(), ["kafka_unreachable"]);
+    // librdkafka has nothing to send, and so it does not repeat what it said.
+    life.after(Duration::from_mins(1));
+    let health = life.ask_health();
+    assert!(matches!(life.done.last(), Some(Action::Probe(Target::This(_)))));
+    life.silence();
+    assert!(matches!(life.health(health)[..], [ClusterHealth::Ill(_)]));
+    assert!(matches!(asked(&mut life), Target::This(_)));
+    life.answer();
+    assert_eq!((life.state(), life.log().last()), ("connected", Some(&"kafka_recovered")));
+}
+
+#[test]
+fn a_start_is_answered_although_the_brokers_that_the_answer_names_refuse() {
+    let mut life = Life::in_state("connecting", true);
+    let start = life.ask_start();
+    life.all_refuse();
+    life.answer();
+    assert!(matches!(life.start_result(start)[..], [Ok(())]));
+    life.all_refuse();
+    life.wait();
+    life.answer();
+    assert!(matches!(asked(&mut life), Target::This(_)));
+}
+
+#[test]
+fn one_broker_that_refuses_nothing_is_believed() {
+    let mut life = Life::in_state("connected", true);
+    life.answer();
+    life.all_refuse();
+    life.errors.forget(2);
+    let health = life.ask_health();
+    life.answer();
+    assert!(matches!(life.health(health)[..], [ClusterHealth::Well { .. }]));
+}
+
+#[test]
+fn after_a_stall_only_a_broker_at_its_own_address_is_believed_until_an_event_is_acknowledged() {
+    let mut life = Life::in_state("stalled", true);
+    life.outstanding = 0;
+    assert!(matches!(asked(&mut life), Target::This(_)));
+    life.silence();
+    assert_eq!(life.state(), "unreachable");
+    life.publish();
+    life.after(Duration::from_millis(1));
+    life.acknowledge();
+    life.input(Input::Alarmed);
+    life.answer();
+    assert_eq!((life.state(), asked(&mut life)), ("connected", Target::Any));
 }
 
 /// The next probe.
