@@ -186,7 +186,7 @@ def _marathon(events: int) -> Case:
 
 
 def _imports() -> Iterator[Case]:
-    for client, modules in (("ours", "kafka_email"), ("original", "aiokafka, pydantic")):
+    for client, modules in (("ours", "kafka_email"), ("original", "aiokafka, email_validator, pydantic_settings")):
         yield Case("imports", client, "fresh interpreter", modules, "imports", rounds=10)
 
 

@@ -1,8 +1,12 @@
 """The native half. Private: import from ``kafka_email``."""
 
 from collections.abc import Generator
+from dataclasses import Field
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, final
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from kafka_email.exceptions import KafkaError
 
@@ -56,6 +60,12 @@ class RecordMetadata:
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[RecordMetadata], tuple[str, int, int, int, str]]: ...
+    def as_dict(self) -> dict[str, Any]: ...
+    # As a dataclass has them: `dataclasses.asdict`, FastAPI, Flask and orjson take it for one.
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    __dataclass_params__: ClassVar[Any]
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema: ...
 
 # The result of one event, or the answer to one question. It implements asyncio's protocol of a future.
 class _Promise(Generic[_T]):

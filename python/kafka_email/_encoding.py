@@ -29,11 +29,24 @@ def encode_headers(headers: Headers | None) -> EncodedHeaders:
     """Encode the headers of a publish.
 
     Raises:
-        TypeError: A name is not text, or a value is neither text nor bytes.
+        TypeError: The headers are not a mapping, a name is not text, or a value is neither text nor bytes.
         UnicodeEncodeError: A name or a value holds a lone surrogate.
         ValueError: A name is empty, holds NUL, or is one of the headers that the package sets itself.
     """
-    return [_encode_header(name, value) for name, value in headers.items()] if headers else None
+    if headers is None:
+        return None
+    return [_encode_header(name, value) for name, value in checked_headers(headers).items()] or None
+
+
+def checked_headers(headers: Headers) -> Headers:
+    """Return the headers.
+
+    Raises:
+        TypeError: They are not a mapping: pairs, for instance, which other clients take.
+    """
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"headers are a mapping of names to str or bytes, not {type(headers).__name__}: dict(pairs)")
+    return headers
 
 
 def _encode_header(name: str, value: str | bytes) -> tuple[str, bytes]:

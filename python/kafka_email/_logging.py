@@ -5,6 +5,9 @@ Messages are formatted before they reach ``logging`` and have no arguments: appl
 type of an event may contain such a word, so it is passed in ``extra=``. No address, user name, link or payload is ever
 logged.
 
+Everything in ``extra=`` has a name that begins with ``kafka_email_``: plain names belong to others. ``event`` is the
+message in structlog and an object in ECS, ``code`` is a namespace of OpenTelemetry, ``event_id`` is Sentry's own.
+
 The native half calls ``log_native``, ``logs_deliveries``, ``delivered`` and ``failed`` with positional arguments.
 """
 
@@ -24,17 +27,21 @@ librdkafka = logging.getLogger("kafka_email.librdkafka")
 _REPEAT_S = 30.0
 
 
+def _extra(event: str, **details: Any) -> dict[str, Any]:
+    return {f"kafka_email_{name}": value for name, value in {"event": event, **details}.items()}
+
+
 def log(level: int, event: str, message: str, **extra: Any) -> None:
     """Log a line about the life cycle of the producer; ``event`` is the stable name of what happened."""
     if life_cycle.isEnabledFor(level):
-        life_cycle.log(level, message, extra={"event": event, **extra})
+        life_cycle.log(level, message, extra=_extra(event, **extra))
 
 
 def log_native(level: int, event: str, message: str) -> None:
     """Log a line of the native half; ``level`` is the number that ``logging`` uses."""
     logger = librdkafka if event == "librdkafka" else life_cycle
     if logger.isEnabledFor(level):
-        logger.log(level, message, extra={"event": event})
+        logger.log(level, message, extra=_extra(event))
 
 
 def logs_deliveries() -> bool:
@@ -45,7 +52,7 @@ def logs_deliveries() -> bool:
 def delivered(event_id: str, topic: str, partition: int, offset: int, event_type: str) -> None:
     """Log that an event is stored."""
     message = f"delivered event {event_id} to {topic}[{partition}] at offset {offset}"
-    events.debug(message, extra={"event": "delivered", "event_id": event_id, "event_type": event_type})
+    events.debug(message, extra=_extra("delivered", event_id=event_id, event_type=event_type))
 
 
 def failed(event_id: str, topic: str, event_type: str, error: KafkaError) -> None:
@@ -58,7 +65,7 @@ def failed(event_id: str, topic: str, event_type: str, error: KafkaError) -> Non
 
 def _log_failure(level: int, message: str, event_id: str, event_type: str, error: KafkaError) -> None:
     if events.isEnabledFor(level):
-        extra = {"event": "failed", "event_id": event_id, "event_type": event_type, "code": error.code}
+        extra = _extra("failed", event_id=event_id, event_type=event_type, code=error.code)
         events.log(level, message, extra=extra)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kafka_email._encoding import checked_headers
 from kafka_email.exceptions import KafkaError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Sending:
 
         carrier: dict[str, str] = {}
         TraceContextTextMapPropagator().inject(carrier, set_span_in_context(self._span))
-        return carrier if own is None else {**carrier, **own}
+        return carrier if own is None else {**carrier, **checked_headers(own)}
 
     def acknowledge(self, stored: RecordMetadata) -> None:
         """Add to the span where the event is stored."""

@@ -1,8 +1,4 @@
-"""Validation by Pydantic, and the encoding of models and other events as JSON.
-
-Pydantic and the models take long to import, and the fast path does not need them. So this module is imported where it
-is needed, and by ``start()``: no publish has to wait for the import.
-"""
+"""Validation by Pydantic, and the encoding of models and other events as JSON."""
 
 from __future__ import annotations
 
@@ -16,25 +12,26 @@ from pydantic_core import to_jsonable_python
 
 from kafka_email._core import Batch, count_invalid
 from kafka_email._encoding import encode_key
-from kafka_email.schemas.email_events import EmailEventPayload
+from kafka_email.schemas.email_events import EmailEventPayload, EmailEventType
 
 _payloads = TypeAdapter(list[EmailEventPayload])
 
 
 def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
-    """Encode an event as ``json.dumps`` does.
+    """Encode an event as ``json.dumps`` does, after Pydantic has turned it into JSON types.
 
-    A model is dumped in JSON mode first. Values of a mapping that ``json`` cannot encode are converted by Pydantic.
+    So a mapping has the same answers as a model and as the metadata of an e-mail event: NaN and infinity become null,
+    and keys become text.
 
     Raises:
         pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         TypeError: The event is neither a mapping nor a model.
     """
     if isinstance(event, BaseModel):
-        return json.dumps(event.model_dump(mode="json")).encode()
-    if isinstance(event, Mapping):
-        return json.dumps(dict(event), default=to_jsonable_python).encode()
-    raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
+        event = event.model_dump(mode="json")  # with the settings of the model; it leaves NaN in fields of type float
+    elif not isinstance(event, Mapping):
+        raise TypeError(f"an event is a mapping or a Pydantic model, not {type(event).__name__}")
+    return json.dumps(to_jsonable_python(dict(event), by_alias=False, inf_nan_mode="null")).encode()
 
 
 def event_type(event: Mapping[str, Any] | BaseModel, topic: str) -> str:
@@ -85,7 +82,7 @@ def _validated(event: EmailEventPayload | Mapping[str, Any]) -> tuple[EmailEvent
     if isinstance(event, EmailEventPayload):
         # Validate it again: its fields may have been changed since it was made.
         return type(event).model_validate(_fields(event)), event.recipient
-    return EmailEventPayload.model_validate(event), event["recipient"]
+    return EmailEventPayload.model_validate(_fields(event)), event["recipient"]
 
 
 def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
@@ -95,11 +92,17 @@ def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
         pydantic.ValidationError: At least one event is not valid, or this function would not have been called.
     """
     count_invalid()
-    _payloads.validate_python([_fields(event) if isinstance(event, BaseModel) else event for event in events])
+    _payloads.validate_python([_fields(event) for event in events])
 
 
-def _fields(event: BaseModel) -> dict[str, Any]:
-    """Return the values of a model by the names that its validation accepts."""
+def _fields(event: EmailEventPayload | Mapping[str, Any]) -> Any:
+    """Return what to validate: the values of a model by the names that its validation accepts, or a mapping.
+
+    In a mapping, a welcome needs no link.
+    """
+    if not isinstance(event, BaseModel):
+        is_welcome = isinstance(event, Mapping) and event.get("email_type") == EmailEventType.WELCOME
+        return {"link": "", **event} if is_welcome else event
     fields = type(event).model_fields
     return {_alias(fields[name]) or name if name in fields else name: value for name, value in event}
 

@@ -24,7 +24,14 @@ code, never by a text.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kafka_email._schema import schema_of
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 __all__ = [
     "AuthenticationError",
@@ -40,6 +47,25 @@ __all__ = [
     "QueueFullError",
     "UnknownTopicError",
 ]
+
+
+_DETAILS = ("code", "retriable", "maybe_delivered", "topic", "event_id")
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A ``KafkaError`` as JSON."""
+
+    error: str
+    message: str
+    code: str
+    retriable: bool
+    maybe_delivered: bool
+    topic: str | None
+    event_id: str | None
+
+
+_Form.__name__ = "KafkaError"  # what API documentation shows
 
 
 class KafkaError(Exception):
@@ -74,6 +100,17 @@ class KafkaError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), self.args, self.__dict__)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error as a dictionary of JSON types: its class, its message, and the attributes.
+
+        The message may name brokers; it holds no secret and no personal data.
+        """
+        return {"error": type(self).__name__, "message": str(self), **{name: getattr(self, name) for name in _DETAILS}}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return schema_of(cls, _Form, handler, _rebuilt)
 
 
 class KafkaConnectionError(KafkaError, ConnectionError):
@@ -118,3 +155,8 @@ class ProducerClosedError(KafkaError, RuntimeError):
 
 class ProducerFatalError(KafkaError):
     """librdkafka cannot go on with this producer; a new one is built by itself. Publish again."""
+
+
+def _rebuilt(error: str, message: str, **details: Any) -> KafkaError:
+    classes = {named.__name__: named for named in KafkaError.__subclasses__()}
+    return classes.get(error, KafkaError)(message, **details)

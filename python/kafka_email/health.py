@@ -15,7 +15,7 @@ class KafkaHealth:
     Attributes:
         healthy: A broker answered in time, and the cluster acknowledges events.
         brokers: Number of brokers in the cluster; 0 when none answered.
-        topic: The topic that e-mail events go to.
+        topic: The topic that e-mail events go to; empty when the configuration in the environment is not valid.
         latency_ms: Milliseconds until a broker answered; None when none did.
         queued: Events that wait for those in flight, or for space in the local queue.
         in_flight: Events in the local queue, or sent and not acknowledged yet.
@@ -53,3 +53,7 @@ class StopReport:
     delivered: int
     failed: int
     elapsed_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary of JSON types."""
+        return asdict(self)

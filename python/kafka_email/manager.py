@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
-from importlib import import_module
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from kafka_email import _logging
+from pydantic import BaseModel, ValidationError
+
+# The native half imports `_wakeup` by its name. A program that is frozen holds the modules that Python imports.
+from kafka_email import _logging, _wakeup  # noqa: F401
 from kafka_email._core import Health, librdkafka_version, release_mailboxes
 from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email._life import Life, Opening, StandInT
 from kafka_email._token import fetch_token
 from kafka_email._tracing import sending
+from kafka_email._validation import encode_event, event_type
+from kafka_email.config import KafkaConfig
+from kafka_email.config.producer_options import skips_verification
 from kafka_email.exceptions import KafkaError
 from kafka_email.health import KafkaHealth, StopReport
 from kafka_email.topics import KafkaTopics, topic_name
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from kafka_email._core import RecordMetadata
     from kafka_email._producer import PublishingProducer
-    from kafka_email.config import KafkaConfig
+    from kafka_email.config import kafka_config
 
-__all__ = ["KafkaManager", "get_kafka_manager", "kafka_manager"]
+__all__ = ["KafkaManager", "get_kafka_manager", "kafka_config", "kafka_manager"]
 
 _STOP_TIMEOUT_S = 10.0
 _LONGEST_TIMEOUT_S = 30 * 86_400.0
@@ -58,19 +63,12 @@ class KafkaManager:
     @property
     def config(self) -> KafkaConfig:
         """The configuration in use: the one given to ``start()``, or the default instance ``kafka_config``."""
-        return self._life.config or self._default_config()
+        return self._life.config or _default_config()
 
     @property
     def email_topic(self) -> str:
         """Name of the topic of the e-mail events, from the configuration in use."""
         return self._life.email_topic or topic_name(self.config.email_topic)
-
-    @staticmethod
-    def _default_config() -> KafkaConfig:
-        # Imported when it is needed: importing the configuration takes longer than importing everything else.
-        from kafka_email.config import kafka_config
-
-        return kafka_config
 
     async def start(self, config: KafkaConfig | None = None) -> None:
         """Connect to Kafka. Does nothing when connected already; concurrent calls connect once.
@@ -90,9 +88,8 @@ class KafkaManager:
             AuthenticationError: No broker accepted the credentials; without retries.
             ConfigurationError: librdkafka refuses the configuration; at once.
         """
-        chosen = config or self._default_config()
+        chosen = config or _default_config()
         if not self._life.resume():
-            import_module("kafka_email._validation")
             opening = self._life.open(chosen, await fetch_token(chosen))
             if opening is not None:
                 await self._connect(opening)
@@ -163,13 +160,19 @@ class KafkaManager:
         return KafkaHealth(
             healthy=health.healthy,
             brokers=health.brokers,
-            topic=self.config.email_topic,
+            topic=self._topic_or_nothing(),
             latency_ms=health.latency_ms,
             queued=health.queued,
             in_flight=health.in_flight,
             last_error=health.last_error,
             librdkafka_version=librdkafka_version(),
         )
+
+    def _topic_or_nothing(self) -> str:
+        try:
+            return self.email_topic
+        except ValidationError:  # of the environment, which nothing has needed so far
+            return ""
 
     async def send_event(
         self,
@@ -186,7 +189,7 @@ class KafkaManager:
 
         Args:
             topic: Topic name.
-            event: A mapping, or a Pydantic model, which is dumped in JSON mode.
+            event: A mapping or a Pydantic model; Pydantic turns it into JSON. NaN and infinity become null.
             key: Decides the partition, by Java's murmur2; events of one key stay in order. Empty or None: no key.
             headers: Header names and values, text as UTF-8, besides the CloudEvents headers.
 
@@ -196,8 +199,6 @@ class KafkaManager:
             ValueError: Kafka allows no such topic or header name.
             pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         """
-        from kafka_email._validation import encode_event, event_type
-
         name = topic_name(topic)
         with sending(name) as span:
             value, own_headers = encode_event(event), encode_headers(span.headers(headers))
@@ -223,6 +224,21 @@ class KafkaManager:
         return self._life.replaced_by(stand_in)
 
 
+def __getattr__(name: str) -> Any:
+    """Pass on the default configuration, which is built when it is first used."""
+    if name != "kafka_config":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kafka_email.config import kafka_config
+
+    return kafka_config
+
+
+def _default_config() -> KafkaConfig:
+    # Read from this module, where tests may replace it.
+    default: KafkaConfig = sys.modules[__name__].kafka_config
+    return default
+
+
 class _Assignable:
     """A value that tests may replace: the assigned one counts until the true one is assigned, as monkeypatch does."""
 
@@ -240,8 +256,6 @@ class _Assignable:
 
 
 def _warn_if_unverified(config: KafkaConfig) -> None:
-    from kafka_email.config.producer_options import skips_verification
-
     if skips_verification(config.producer_options):
         message = "certificates or host names of brokers are not verified: anybody may pose as one (producer_options)"
         _logging.log(logging.WARNING, "tls_not_verified", message)
@@ -256,12 +270,48 @@ kafka_manager = KafkaManager()
 """The manager of this process."""
 
 
-@asynccontextmanager
-async def get_kafka_manager() -> AsyncIterator[KafkaManager]:
+async def _started() -> AsyncGenerator[KafkaManager, None]:
+    await kafka_manager.start()
+    yield kafka_manager
+
+
+class _Started(AbstractAsyncContextManager[KafkaManager]):
+    """What ``get_kafka_manager()`` returns: an asynchronous context manager, and a generator for FastAPI's ``Depends``.
+
+    FastAPI looks behind the decorators of a dependency and drives the generator that it finds there.
+    """
+
+    def __init__(self) -> None:
+        self._steps = _started()
+
+    async def __aenter__(self) -> KafkaManager:
+        return await anext(self._steps)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._steps.aclose()
+
+    def __anext__(self) -> Awaitable[KafkaManager]:
+        return self._steps.__anext__()
+
+    def athrow(self, *error: Any) -> Awaitable[KafkaManager]:
+        """Pass on an exception of the request."""
+        return self._steps.athrow(*error)
+
+    def aclose(self) -> Awaitable[None]:
+        """End the generator."""
+        return self._steps.aclose()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no {name!r} before it is entered: `async with get_kafka_manager() as manager:`")
+
+
+@wraps(_started, assigned=())
+def get_kafka_manager() -> AbstractAsyncContextManager[KafkaManager]:
     """Yield the manager, started if it was not; leave it running afterwards.
+
+    FastAPI's ``Depends(get_kafka_manager)`` gives an endpoint the manager.
 
     Raises:
         KafkaError: As :meth:`KafkaManager.start`.
     """
-    await kafka_manager.start()
-    yield kafka_manager
+    return _Started()

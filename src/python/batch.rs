@@ -67,6 +67,9 @@ impl Batch {
             return Ok(None);
         }
         let Some(email_type) = encoder::email_type(&email_type) else { return Ok(None) };
+        if link.is_none() && email_type != EmailType::Welcome {
+            return Ok(None);
+        }
         let no_link = PyString::intern(py, "").into_any();
         let fields = Fields {
             email_type,

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::clock;
 use super::metadata::{self, NotEncoded};
-use crate::email::{EmailEvent, EmailType, Timestamp};
+use crate::email::{EmailEvent, EmailType};
 
 /// A larger buffer is given back: threads live long, and huge events are rare.
 const LARGEST_KEPT: usize = 1 << 20;
@@ -48,7 +49,7 @@ impl<'a> Fields<'a, '_> {
             recipient,
             username: plain(self.username)?,
             link: plain(self.link)?,
-            timestamp: Timestamp::now(),
+            timestamp: clock::now(self.recipient.py()).ok_or(NotEncoded::Uncertain)?,
         };
         if !event.is_certainly_valid() {
             return Err(NotEncoded::Uncertain);

@@ -6,6 +6,7 @@
 
 mod batch;
 mod broker;
+mod clock;
 mod encoder;
 mod exceptions;
 mod headers;

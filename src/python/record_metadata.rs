@@ -1,12 +1,16 @@
 //! What a publish returns.
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{IntoPyDict, PyDict, PyString, PyTuple, PyType};
 use uuid::Uuid;
 
 use crate::email::EventId;
 use crate::kafka::librdkafka::Acknowledgement;
 use crate::testing;
+
+const FIELDS: [&str; 5] = ["topic", "partition", "offset", "timestamp_ms", "event_id"];
 
 /// Where and when an event was stored.
 ///
@@ -51,6 +55,19 @@ impl std::hash::Hash for RecordMetadata {
     }
 }
 
+/// A dataclass with the same fields, for all that knows what to do with dataclasses.
+fn form(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static FORM: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make = || {
+        let types = ["str", "int", "int", "int", "str"];
+        let fields: Vec<_> = FIELDS.into_iter().zip(types).collect();
+        let frozen = [("frozen", true)].into_py_dict(py)?;
+        let made = py.import("dataclasses")?.call_method("make_dataclass", ("RecordMetadata", fields), Some(&frozen));
+        made.map(Bound::unbind)
+    };
+    Ok(FORM.get_or_try_init(py, make)?.bind(py))
+}
+
 /// As `to_string`, without the formatting machinery: this is on the way of every event.
 fn text(event_id: EventId) -> String {
     event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
@@ -64,8 +81,39 @@ fn created_ms(event_id: EventId) -> i64 {
 #[pymethods]
 impl RecordMetadata {
     #[classattr]
-    fn __match_args__() -> (&'static str, &'static str, &'static str, &'static str, &'static str) {
-        ("topic", "partition", "offset", "timestamp_ms", "event_id")
+    fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        PyTuple::new(py, FIELDS)
+    }
+
+    #[classattr]
+    fn __dataclass_fields__(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        form(py)?.getattr("__dataclass_fields__")
+    }
+
+    #[classattr]
+    fn __dataclass_params__(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        form(py)?.getattr("__dataclass_params__")
+    }
+
+    #[classmethod]
+    fn __get_pydantic_core_schema__<'py>(
+        cls: &Bound<'py, PyType>,
+        _source: &Bound<'py, PyAny>,
+        handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        py.import("kafka_email._schema")?.call_method1("schema_of", (cls, form(py)?, handler))
+    }
+
+    /// The fields by their names, all of them JSON types.
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item(intern!(py, "topic"), &self.topic)?;
+        dict.set_item(intern!(py, "partition"), self.partition)?;
+        dict.set_item(intern!(py, "offset"), self.offset)?;
+        dict.set_item(intern!(py, "timestamp_ms"), self.timestamp_ms)?;
+        dict.set_item(intern!(py, "event_id"), &self.event_id)?;
+        Ok(dict)
     }
 
     #[new]

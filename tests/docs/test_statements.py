@@ -47,17 +47,15 @@ def test_the_log_table_equals_the_events_that_are_logged() -> None:
 
 
 def logged_by(source: Path) -> Iterator[str]:
-    """The names of events in a Python file: in `extra={"event": name}`, and as the argument that follows a level."""
+    """The names of events in a Python file: as the argument of `_extra`, and as the one that follows a level."""
     for node in ast.walk(ast.parse(source.read_text())):
         match node:
-            case ast.Dict():
-                pairs = zip(node.keys, node.values, strict=True)
-                found = [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "event"]
-            case ast.Call(args=[ast.Attribute(value=ast.Name("logging")) | ast.Name("level"), name, *_]):
-                found = [name]
-            case _:
-                continue
-        yield from (value.value for value in found if isinstance(value, ast.Constant) and isinstance(value.value, str))
+            case ast.Call(func=ast.Name("_extra"), args=[ast.Constant(str(name))]):
+                yield name
+            case ast.Call(
+                args=[ast.Attribute(value=ast.Name("logging")) | ast.Name("level"), ast.Constant(str(name)), *_]
+            ):
+                yield name
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

@@ -32,6 +32,10 @@ async def test_an_address_that_refuses_is_named_and_nothing_counts_as_well(
             assert not kafka_manager.is_connected
         finally:
             await kafka_manager.stop()
-        lines = {record.event: record.getMessage() for record in caplog.records if record.name == "kafka_email.manager"}
+        lines = {
+            record.kafka_email_event: record.getMessage()
+            for record in caplog.records
+            if record.name == "kafka_email.manager"
+        }
         assert "kafka_recovered" not in lines
         assert f"{HOST}:{refusing}" in lines["kafka_unreachable"]

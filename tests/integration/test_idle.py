@@ -30,7 +30,9 @@ async def test_connections_that_the_broker_closes_are_no_news(
                 assert (await kafka_manager.health()).healthy
                 await asyncio.wait_for(BasePublisher(topic).publish({"n": 2}), 1)
             assert "connection closed by peer" in caplog.text, "the broker closed none"
-            assert [record.event for record in caplog.records if record.name == "kafka_email.manager"] == ["started"]
+            assert [record.kafka_email_event for record in caplog.records if record.name == "kafka_email.manager"] == [
+                "started"
+            ]
             kafka.kill()
             await told(connected=False)
             await health_becomes(lambda health: not health.healthy)

@@ -1,12 +1,17 @@
 """KafkaConfig from KAFKA_ variables."""
 
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
+import kafka_email
+from kafka_email import KafkaManager, kafka_manager
 from kafka_email.config import KafkaConfig, kafka_config
+from kafka_email.testing import EmbeddedBroker
 from support.package.config_errors import refused_fields
 
 
@@ -67,3 +72,22 @@ def test_environment_means_linger(monkeypatch):
     assert KafkaConfig().batching == "linger"
     monkeypatch.setenv("KAFKA_BATCHING", "adaptive")
     assert refused_fields() == {"batching"}
+
+
+async def test_a_variable_that_is_not_valid_is_an_error_only_where_it_is_needed(monkeypatch):
+    monkeypatch.delitem(vars(kafka_email.config), "kafka_config", raising=False)
+    monkeypatch.setenv("KAFKA_LINGER_MS", "soon")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "tcp://kafka:9092")
+    monkeypatch.setenv("KAFKA_SASL_OAUTH_TOKEN_PROVIDER", "{")
+    assert not await kafka_manager.health()
+    assert KafkaConfig(linger_ms=1, bootstrap_servers="a:9092").linger_ms == 1
+    assert refused_fields(linger_ms=1) == {"bootstrap_servers"}
+    with EmbeddedBroker() as broker:
+        await kafka_manager.start(KafkaConfig(bootstrap_servers=broker.bootstrap_servers, linger_ms=1))
+        assert (await kafka_manager.health()).topic == "email-events"
+        assert (await kafka_manager.stop()).failed == 0
+    for name in ("kafka_email", "kafka_email.config", "kafka_email.manager"):
+        with pytest.raises(ValidationError, match="linger_ms"):
+            _ = importlib.import_module(name).kafka_config
+    with pytest.raises(ValidationError, match="linger_ms"):
+        await KafkaManager().start()

@@ -37,7 +37,7 @@ async def test_the_life_cycle_at_info(log: pytest.LogCaptureFixture) -> None:
     async with started() as broker:
         server = broker.bootstrap_servers
         await kafka_manager.stop()
-    assert [(record.levelname, record.event) for record in of(log, "manager")] == [
+    assert [(record.levelname, record.kafka_email_event) for record in of(log, "manager")] == [
         ("INFO", "started"),
         ("INFO", "stopped"),
     ]
@@ -49,12 +49,16 @@ async def test_one_debug_line_for_each_event(log: pytest.LogCaptureFixture) -> N
         stored = await EmailPublisher().publish_password_reset_email(ADDRESS, "Ann", "/reset")
         await BasePublisher("user-events").publish({"name": "Ann"})
     first, second = of(log, "events")
-    assert (first.levelname, first.event, first.event_type) == ("DEBUG", "delivered", "password_reset")
-    assert first.event_id == stored.event_id
+    assert (first.levelname, first.kafka_email_event, first.kafka_email_event_type) == (
+        "DEBUG",
+        "delivered",
+        "password_reset",
+    )
+    assert first.kafka_email_event_id == stored.event_id
     for part in (stored.event_id, TOPIC, f"[{stored.partition}]", f"offset {stored.offset}"):
         assert part in first.message
     assert "password" not in first.message
-    assert second.event_type == "user-events"
+    assert second.kafka_email_event_type == "user-events"
 
 
 async def test_at_info_events_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,7 +75,7 @@ async def test_an_event_refused_at_once_is_logged_as_well(log: pytest.LogCapture
             await publish("x" * 1000)
     (record,) = [record for record in of(log, "events") if record.levelname == "ERROR"]
     assert caught.value.event_id in record.getMessage()
-    assert record.event_type == "welcome"
+    assert record.kafka_email_event_type == "welcome"
 
 
 async def test_a_failure_once_at_error(log: pytest.LogCaptureFixture) -> None:
@@ -80,8 +84,12 @@ async def test_a_failure_once_at_error(log: pytest.LogCaptureFixture) -> None:
         with pytest.raises(KafkaError) as caught:
             await publish()
     (record,) = of(log, "events")
-    assert (record.levelname, record.event, record.code) == ("ERROR", "failed", "POLICY_VIOLATION")
-    assert record.event_type == "welcome"
+    assert (record.levelname, record.kafka_email_event, record.kafka_email_code) == (
+        "ERROR",
+        "failed",
+        "POLICY_VIOLATION",
+    )
+    assert record.kafka_email_event_type == "welcome"
     assert caught.value.event_id in record.message
     assert TOPIC in record.message
 
@@ -126,11 +134,11 @@ async def test_refused_events_get_one_line_for_each_code_and_the_others_at_debug
         for _ in range(5):
             with pytest.raises(MessageTooLargeError):
                 await publish("x" * 1000)
-        failed = [record for record in of(log, "events") if record.event == "failed"]
+        failed = [record for record in of(log, "events") if record.kafka_email_event == "failed"]
     codes = ["POLICY_VIOLATION", "TOPIC_AUTHORIZATION_FAILED", "MESSAGE_TOO_LARGE"]
-    assert [record.code for record in errors(log)] == codes
+    assert [record.kafka_email_code for record in errors(log)] == codes
     assert len(failed) == 15
-    assert len({record.event_id for record in failed}) == 15
+    assert len({record.kafka_email_event_id for record in failed}) == 15
 
 
 async def test_an_outage_and_its_end_one_line_each(log: pytest.LogCaptureFixture) -> None:
@@ -140,8 +148,8 @@ async def test_an_outage_and_its_end_one_line_each(log: pytest.LogCaptureFixture
         await asyncio.sleep(1.5)
         broker.broker_up()
         await eventually(lambda: kafka_manager.is_connected, 10)
-        await eventually(lambda: of(log, "manager")[-1].event == "kafka_recovered", 1)
-        lines = [(record.levelname, record.event) for record in of(log, "manager")]
+        await eventually(lambda: of(log, "manager")[-1].kafka_email_event == "kafka_recovered", 1)
+        lines = [(record.levelname, record.kafka_email_event) for record in of(log, "manager")]
     assert lines == [("INFO", "started"), ("ERROR", "kafka_unreachable"), ("INFO", "kafka_recovered")]
 
 
@@ -224,7 +232,7 @@ async def test_start_without_kafka_is_one_line(log: pytest.LogCaptureFixture) ->
     server = f"{HOST}:{free_port()}"
     async with started(bootstrap_servers=server, required=False):
         assert not kafka_manager.is_connected
-    assert [(record.levelname, record.event) for record in of(log, "manager")] == [
+    assert [(record.levelname, record.kafka_email_event) for record in of(log, "manager")] == [
         ("ERROR", "kafka_unreachable"),
         ("INFO", "started"),
         ("INFO", "stopped"),
@@ -238,4 +246,4 @@ async def test_start_without_kafka_is_one_line(log: pytest.LogCaptureFixture) ->
 async def test_tls_that_is_not_verified_is_a_warning(log: pytest.LogCaptureFixture, options: dict[str, str]) -> None:
     async with started(producer_options=options):
         (record, _) = of(log, "manager")
-    assert (record.levelname, record.event) == ("WARNING", "tls_not_verified")
+    assert (record.levelname, record.kafka_email_event) == ("WARNING", "tls_not_verified")

@@ -30,7 +30,7 @@ async def test_concurrent_starts_use_the_configuration_of_the_first(caplog, open
             first.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         assert kafka_manager.config.client_id == "first"
-        assert sorted(record.event for record in caplog.records) == ["already_started", "started"]
+        assert sorted(record.kafka_email_event for record in caplog.records) == ["already_started", "started"]
         broker.round_trip_ms = 0
         await kafka_manager.stop()
 

@@ -62,7 +62,9 @@ async def test_started_already_it_does_nothing(caplog: pytest.LogCaptureFixture)
 async def test_started_already_with_another_configuration_it_warns(caplog: pytest.LogCaptureFixture) -> None:
     async with started() as broker:
         await kafka_manager.start(config_for(broker, acks=1))
-        assert [(record.levelname, record.event) for record in caplog.records] == [("WARNING", "already_started")]
+        assert [(record.levelname, record.kafka_email_event) for record in caplog.records] == [
+            ("WARNING", "already_started")
+        ]
         assert kafka_manager.config.acks == "all"
         await publish()
 
@@ -72,7 +74,7 @@ async def test_concurrent_calls_connect_once(caplog: pytest.LogCaptureFixture) -
     async with EmbeddedBroker(round_trip_ms=100) as broker:
         await asyncio.gather(*[kafka_manager.start(config_for(broker)) for _ in range(20)])
         assert native_threads()["kafka-email-pol"] == 1
-        assert [record.event for record in caplog.records] == ["started"]
+        assert [record.kafka_email_event for record in caplog.records] == ["started"]
         await publish()
 
 
@@ -86,7 +88,7 @@ def test_calls_in_several_loops_and_threads_connect_once(caplog: pytest.LogCaptu
     with EmbeddedBroker(round_trip_ms=100) as broker:
         in_threads(4, lambda: asyncio.run(start_and_publish()))
         assert native_threads()["kafka-email-pol"] == 1
-        assert [record.event for record in caplog.records] == ["started"]
+        assert [record.kafka_email_event for record in caplog.records] == ["started"]
 
 
 async def test_cancelled_it_ends_at_once_and_leaves_no_thread() -> None:

@@ -63,7 +63,7 @@ async def test_the_report_is_frozen_and_logged(caplog: pytest.LogCaptureFixture)
         with pytest.raises(AttributeError):
             report.failed = 1  # type: ignore[misc]
         (record,) = caplog.records
-        assert (record.levelname, record.event) == ("INFO", "stopped")
+        assert (record.levelname, record.kafka_email_event) == ("INFO", "stopped")
         assert "0 events delivered, 0 failed" in record.message
 
 

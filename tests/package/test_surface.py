@@ -28,11 +28,11 @@ from kafka_email.testing import capture_events
 from support.package.embedded import config_for, started
 
 MODULES = {
-    "kafka_email.manager": ["KafkaManager", "kafka_manager", "get_kafka_manager"],
+    "kafka_email.manager": ["KafkaManager", "kafka_manager", "get_kafka_manager", "kafka_config"],
     "kafka_email.config": ["KafkaConfig", "kafka_config", "KafkaTopics"],
     "kafka_email.producers": ["BasePublisher", "EmailPublisher"],
     "kafka_email.producers.base": ["BasePublisher"],
-    "kafka_email.producers.email_publisher": ["EmailPublisher"],
+    "kafka_email.producers.email_publisher": ["EmailPublisher", "EmailEventPayload", "EmailEventType"],
     "kafka_email.schemas": ["EmailEventPayload", "EmailEventType"],
     "kafka_email.schemas.email_events": ["EmailEventPayload", "EmailEventType"],
     "kafka_email.exceptions": exceptions.__all__,

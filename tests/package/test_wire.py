@@ -3,14 +3,16 @@
 import asyncio
 import copy
 import json
+import math
 import pickle
 import time
 import uuid
 from datetime import datetime, timezone
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from kafka_email import (
     BasePublisher,
@@ -104,13 +106,50 @@ async def test_the_callers_headers() -> None:
         ({"n": 5}, TypeError),
         ({5: "n"}, TypeError),
         ({"n": None}, TypeError),
+        ([("n", "v")], TypeError),
+        ([], TypeError),
+        ("text", TypeError),
     ],
 )
-async def test_headers_that_are_refused(headers: dict[str, str], error: type[Exception]) -> None:
+@pytest.mark.parametrize("is_traced", [False, True])
+async def test_headers_that_are_refused(headers: dict[str, str], error: type[Exception], is_traced: bool) -> None:
+    from opentelemetry import trace
+
+    context = trace.SpanContext(1, 1, False) if is_traced else trace.INVALID_SPAN_CONTEXT
     async with started() as broker:
-        with pytest.raises(error):
-            await EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann", headers=headers)
+        with trace.use_span(trace.NonRecordingSpan(context)):
+            for publishing in (
+                EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann", headers=headers),
+                EmailPublisher().publish_many([], headers=headers),
+                BasePublisher(TOPIC).publish({}, headers=headers),
+            ):
+                with pytest.raises(error):
+                    await publishing
         assert not broker.records(TOPIC)
+
+
+class Price(BaseModel):
+    """A model with numbers that JSON does not have."""
+
+    amount: float
+    history: dict[str, Any]
+
+
+HISTORY = {"nan": math.nan, "infinities": [math.inf, -math.inf], "by id": {uuid.UUID(int=1): 1, None: 2, 3: 4}}
+AS_JSON = {"nan": None, "infinities": [None, None], "by id": {str(uuid.UUID(int=1)): 1, "None": 2, "3": 4}}
+
+
+async def test_what_json_does_not_have_has_one_answer() -> None:
+    async with started() as broker:
+        publisher = BasePublisher("user-events")
+        await publisher.publish({"amount": math.nan, "history": HISTORY})
+        await publisher.publish(Price(amount=math.nan, history=HISTORY))
+        await EmailPublisher().publish_welcome_email("ann@gmail.com", "Ann", HISTORY)
+        values = [record.raw_value for record in broker.records("user-events")]
+        metadata = broker.records(TOPIC)[0].value["metadata"]
+    expected = json.dumps({"amount": None, "history": AS_JSON}).encode()
+    assert values == [expected, expected]
+    assert metadata == AS_JSON
 
 
 async def test_the_active_trace_goes_along() -> None:
@@ -170,8 +209,21 @@ async def test_many_by_payload_and_by_mapping() -> None:
     assert third.headers["ce_type"] == "welcome"
 
 
+async def test_only_a_welcome_in_a_mapping_may_lack_a_link() -> None:
+    assert EmailEventPayload.model_fields["link"].is_required()
+    fields: dict[str, Any] = {"recipient": "ann@gmail.com", "username": "Ann"}
+    async with started() as broker:
+        for given in ("welcome", EmailEventType.WELCOME):
+            await EmailPublisher().publish_many([fields | {"email_type": given}])
+        assert [record.value["link"] for record in broker.records(TOPIC)] == ["", ""]
+        for given in ("verification", EmailEventType.VERIFICATION):
+            with pytest.raises(ValidationError, match=r"1\.link"):
+                await EmailPublisher().publish_many([{**fields, "email_type": t} for t in ("welcome", given)])
+        assert len(broker.records(TOPIC)) == 2
+
+
 async def test_a_payload_changed_for_the_worse_is_refused() -> None:
-    payload = EmailEventPayload(email_type=EmailEventType.WELCOME, recipient="ann@gmail.com", username="Ann")
+    payload = EmailEventPayload(email_type=EmailEventType.WELCOME, recipient="ann@gmail.com", username="Ann", link="")
     payload.username = "Ann\r\nBcc: all@example.com"
     async with started() as broker:
         with pytest.raises(ValueError, match=r"0\.username"):

@@ -118,6 +118,23 @@ asyncio.run(kafka_email.kafka_manager.start(config))
 asyncio.run(publish())
 """,
     "imported only": "",
+    "capture_events left open": """
+from kafka_email.testing import capture_events
+capturing = sys.capturing = capture_events()  # in a module that outlives this one
+capturing.__enter__()
+asyncio.run(publish())
+""",
+    "capture_events left open in a thread": """
+from kafka_email.testing import capture_events
+asyncio.run(start_and_publish())
+captured = threading.Event()
+def capture():
+    with capture_events():
+        captured.set()
+        threading.Event().wait()
+threading.Thread(target=capture, daemon=True).start()
+captured.wait(10)
+""",
 }
 
 
@@ -158,7 +175,16 @@ asyncio.run(main())
     assert second == first.removeprefix("NOT_STARTED ")
 
 
-def test_events_that_are_queued_are_delivered_at_the_exit() -> None:
+LEFT_OPEN = """
+import kafka_email.testing
+capturing = sys.capturing = kafka_email.testing.capture_events()
+captured = capturing.__enter__()
+captured.fail_with(KeyError("not in the flush"))
+"""
+
+
+@pytest.mark.parametrize("left_open", ["", LEFT_OPEN], ids=["", "capture_events left open"])
+def test_events_that_are_queued_are_delivered_at_the_exit(left_open: str) -> None:
     script = (
         """
 import atexit
@@ -166,7 +192,9 @@ import atexit
 def report(): print(len(usernames(broker)))
 """
         + PREAMBLE
+        + "config.batching, config.linger_ms = 'linger', 400  # without a flush they would still wait\n"
         + CASES["events under way"]
+        + left_open
     )
     assert assert_clean(run_script(script)) == "100\n"
 

@@ -5,6 +5,7 @@ exception that led to it, or in a local variable of the frames that its tracebac
 """
 
 from collections.abc import Iterable, Mapping
+from inspect import Signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
@@ -45,6 +46,13 @@ class GuardedSettings(BaseSettings):
             changes = {name: value}
             del value
             self._assign(changes, complete=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        # FastAPI fills the parameters of a dependency from the request: with Pydantic's own signature,
+        # `Depends(KafkaConfig)` would let any HTTP client choose the brokers.
+        cls.__signature__ = Signature()
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Self":
         """Return a copy with ``update`` applied and, unlike Pydantic's own, validated (``ValidationError``)."""

@@ -1,7 +1,8 @@
 """The configuration of the connection to Kafka and of the producer."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -120,6 +121,42 @@ class KafkaConfig(GuardedSettings):
         default_factory=ProducerOptions,
         description="Any librdkafka property: it has the last word. Text, or SecretStr if the name sounds secret.",
     )
+
+    if TYPE_CHECKING:
+        # For type checkers, which do not know what the validation of a field converts.
+        def __init__(
+            self,
+            *,
+            bootstrap_servers: str | list[str] | tuple[str, ...] = ...,
+            email_topic: str = ...,
+            client_id: str = ...,
+            acks: Literal["all", "-1", "1", "0", -1, 1, 0] = ...,
+            retries: int = ...,
+            max_in_flight_requests: int = ...,
+            compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] | None = ...,
+            batching: Literal["adaptive", "linger"] = ...,
+            linger_ms: float = ...,
+            batch_size: int = ...,
+            max_request_size: int = ...,
+            request_timeout_ms: int = ...,
+            queue_max_messages: int = ...,
+            queue_max_bytes: int = ...,
+            max_connection_retries: int = ...,
+            retry_delay_seconds: float = ...,
+            required: bool = ...,
+            exit_flush_timeout_ms: int = ...,
+            security_protocol: str = ...,
+            sasl_mechanism: str | None = ...,
+            sasl_username: str | None = ...,
+            sasl_password: str | SecretStr | None = ...,
+            sasl_oauth_token_provider: TokenProvider | None = ...,
+            ssl_cafile: str | PathLike[str] | None = ...,
+            ssl_certfile: str | PathLike[str] | None = ...,
+            ssl_keyfile: str | PathLike[str] | None = ...,
+            ssl_key_password: str | SecretStr | None = ...,
+            producer_options: Mapping[str, OptionValue] = ...,
+            _env_file: str | PathLike[str] | None = ...,
+        ) -> None: ...
 
     @property
     def bootstrap_servers_string(self) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import BaseModel
 
 from kafka_email._core import RecordMetadata
+from kafka_email._dependency import NoParameters
 from kafka_email._encoding import Headers
 from kafka_email.manager import KafkaManager, kafka_manager
 from kafka_email.topics import KafkaTopics, topic_name
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 __all__ = ["BasePublisher"]
 
@@ -25,6 +25,8 @@ class BasePublisher:
     Raises:
         ValueError: Kafka allows no such topic name.
     """
+
+    __signature__ = NoParameters()
 
     def __init__(self, topic: KafkaTopics | str) -> None:
         self._topic: str | None = topic_name(topic)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import ValidationError
 
 from kafka_email._core import Batch, RecordMetadata
+from kafka_email._dependency import NoParameters
 from kafka_email._encoding import EncodedHeaders, Headers, encode_headers, encode_key
 from kafka_email._tracing import is_tracing, sending
+from kafka_email._validation import add_validated, email_payload, email_payloads, encode_event, refuse
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
+from kafka_email.schemas.email_events import EmailEventPayload, EmailEventType
 from kafka_email.topics import KafkaTopics
 
-if TYPE_CHECKING:
-    from kafka_email.schemas.email_events import EmailEventPayload
-
-__all__ = ["EmailPublisher"]
+__all__ = ["EmailEventPayload", "EmailEventType", "EmailPublisher"]
 
 # How many events are encoded or queued before other coroutines run.
 _CHUNK = 1000
@@ -37,6 +39,8 @@ class EmailPublisher(BasePublisher):
     Args:
         topic: Topic name; the configuration's ``email_topic`` when None.
     """
+
+    __signature__ = NoParameters()
 
     def __init__(self, topic: KafkaTopics | str | None = None) -> None:
         super().__init__(KafkaTopics.EMAIL_EVENTS if topic is None else topic)
@@ -110,7 +114,8 @@ class EmailPublisher(BasePublisher):
         same, and those that still wait for space in the local queue are withdrawn.
 
         Args:
-            events: Payloads, or mappings of their fields. The recipient, as given, is the key of the record.
+            events: Payloads, or mappings of their fields, where a welcome may leave its link out. The recipient, as
+                given, is the key of the record.
             headers: Headers of every record, besides the CloudEvents ones.
 
         Returns:
@@ -128,8 +133,6 @@ class EmailPublisher(BasePublisher):
     async def _publish_each(
         self, events: list[EmailEventPayload | Mapping[str, Any]], headers: Headers | None
     ) -> list[RecordMetadata | KafkaError]:
-        from kafka_email._validation import email_payloads
-
         payloads = email_payloads(events)
         publishes = (self._publish_payload(payload, recipient, headers) for payload, recipient in payloads)
         return await asyncio.gather(*publishes, return_exceptions=True)  # type: ignore[return-value]
@@ -170,8 +173,7 @@ class EmailPublisher(BasePublisher):
         if self._publishes_itself() and _is_unpatched(manager):
             producer = manager.native_producer()
             own_headers = None if headers is None else encode_headers(headers)
-            topic = self._topic or manager.email_topic
-            promise = producer.publish_email(topic, email_type, email, username, link, metadata, own_headers)
+            promise = producer.publish_email(self.topic, email_type, email, username, link, metadata, own_headers)
             if promise is not None:
                 return promise
         return self._enqueue_validated(email_type, email, username, link, metadata, headers)
@@ -200,8 +202,6 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None,
         headers: Headers | None,
     ) -> Awaitable[RecordMetadata]:
-        from kafka_email._validation import email_payload, encode_event
-
         manager = self.manager
         payload = email_payload(email_type, email, username, link, metadata)
         if not (self._publishes_itself() and _is_unpatched(manager)):
@@ -249,10 +249,6 @@ async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Ba
 
 
 def _add_validated(batch: Batch, events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
-    from pydantic import ValidationError
-
-    from kafka_email._validation import add_validated, refuse
-
     try:
         add_validated(batch, events[len(batch)])
     except ValidationError:

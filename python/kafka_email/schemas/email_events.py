@@ -54,6 +54,6 @@ class EmailEventPayload(BaseModel):
     email_type: EmailEventType = Field(description="Which e-mail to send.")
     recipient: Annotated[EmailStr, _HeaderSafeAsGiven] = Field(description="Address; its domain is normalised.")
     username: Annotated[str, _HeaderSafe] = Field(description="How to greet the recipient.")
-    link: str = Field(default="", description="Any string: a URL, a path, an app link; empty when there is none.")
+    link: str = Field(description="Any string: a URL, a path, an app link; empty when there is none.")
     timestamp: datetime = Field(default_factory=_naive_utc_now, description="Naive UTC time of the event.")
     metadata: dict[str, Any] = Field(default_factory=dict, description="Whatever else the e-mail service needs.")

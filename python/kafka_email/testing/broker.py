@@ -7,9 +7,12 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, TypeAdapter
 
 from kafka_email._core import EmbeddedBroker as NativeBroker
+from kafka_email._dependency import NoParameters
 from kafka_email.manager import kafka_manager
 
 __all__ = ["EmbeddedBroker", "StoredRecord"]
@@ -53,8 +56,27 @@ _ERROR_CODES = {
 }
 
 
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+_AsText = PlainSerializer(_text, when_used="json")
+Raw = Annotated[bytes, _AsText]
+"""Bytes that are text in JSON; what is not UTF-8 is replaced."""
+Value = Annotated[Any, _AsText]
+"""Whatever JSON holds, or bytes that are not JSON."""
+
+
+class Recorded:
+    """A record or an event, as a dataclass, for a test to look at."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a dictionary of JSON types; bytes become text, with U+FFFD for what is not UTF-8."""
+        return dict(TypeAdapter(type(self)).dump_python(self, mode="json"))
+
+
 @dataclass(frozen=True)
-class StoredRecord:
+class StoredRecord(Recorded):
     """A record as it is stored in a topic.
 
     Attributes:
@@ -73,8 +95,8 @@ class StoredRecord:
     offset: int
     timestamp_ms: int
     key: str | None
-    value: Any
-    raw_value: bytes
+    value: Value
+    raw_value: Raw
     headers: dict[str, str]
 
 
@@ -90,6 +112,8 @@ class EmbeddedBroker:
     Raises:
         RuntimeError: From every method, when the broker is not running or refuses what is asked.
     """
+
+    __signature__ = NoParameters()
 
     def __init__(self, brokers: int = 1, *, round_trip_ms: int = 0) -> None:
         if brokers < 1:

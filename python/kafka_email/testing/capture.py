@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from kafka_email._core import Gauges, Health, RecordMetadata, StopCounts
 from kafka_email.manager import kafka_manager
-from kafka_email.testing.broker import decode_headers, decode_key, decode_value
+from kafka_email.testing.broker import Raw, Recorded, Value, decode_headers, decode_key, decode_value
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -23,7 +23,7 @@ __all__ = ["CapturedEvent", "CapturedEvents", "capture_events"]
 
 
 @dataclass(frozen=True)
-class CapturedEvent:
+class CapturedEvent(Recorded):
     """An event that would have been published.
 
     Attributes:
@@ -37,8 +37,8 @@ class CapturedEvent:
 
     topic: str
     key: str | None
-    value: Any
-    raw_value: bytes
+    value: Value
+    raw_value: Raw
     event_type: str
     headers: dict[str, str]
 
