@@ -16,8 +16,8 @@ def header(*options: str) -> str:
     return re.search(r"^examples: --hypothesis-seed=(\d+)$", shown, re.MULTILINE)[1]
 
 
-def test_runs_have_seeds_of_their_own_and_show_them() -> None:
-    assert header() != header()
+def test_runs_have_seeds_of_their_own_and_show_them(pytestconfig: pytest.Config) -> None:
+    assert header() != pytestconfig.option.hypothesis_seed
     assert header("--hypothesis-seed=7") == "7"
 
 
