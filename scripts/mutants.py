@@ -119,10 +119,10 @@ def _cargo(mutant: Mutant | None, test: str, place: Path) -> list[str]:
     command = ["cargo", "test", "--release", "--locked", "--lib", test.removeprefix(RUST)]
     environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target")}
     code, output = _run([*command, "--manifest-path", str(source / "Cargo.toml")], environment)
-    results = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed", output, re.MULTILINE)
-    if not any(int(passed) + int(failed) for passed, failed in results):
+    if not re.search(r"^running [1-9]\d* test", output, re.MULTILINE):
         raise RuntimeError(f"{test} was not run:\n{output[-2000:]}")
-    return re.findall(r"^test (\S+) \.\.\. FAILED$", output, re.MULTILINE) if code else []
+    failed = re.findall(r"^test (\S+) \.\.\. FAILED$", output, re.MULTILINE)
+    return failed or ([f"{test}, which was aborted"] if code else [])
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:

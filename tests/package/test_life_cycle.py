@@ -38,7 +38,7 @@ from support.package.health import health_becomes, told
 
 T = TypeVar("T")
 LIMIT_S = 20.0
-LIVES = max(12, settings().max_examples // 100)
+LIVES = max(15, settings().max_examples // 100)
 """A life takes two seconds, an example of another property less than a millisecond."""
 AWAY_MS = 100
 """How far the brokers are away when they go down."""
@@ -463,18 +463,23 @@ def test_a_life_with_everything_in_it(life: LifeCycle, place: Any) -> None:
     life.start([0, 1], place)
     life.cancel(5, 0.0, place)
     life.down(5)
-    life.hear(place)
     life.start([1], place)
     life.up()
+    life.hear(place)
     life.publish(10, place)
 
 
-def test_a_client_that_dies_as_those_in_its_place_do(life: LifeCycle) -> None:
+def test_a_life_of_misfortunes(life: LifeCycle) -> None:
     life.start([0], place=None)
     life.leave(5, is_closed=True)
     life.die(refusals=2)
     life.fork(number=1)
     life.cancel(5, 0.0, place=None)
+    life.down(count=0)
+    life.hear(place=None)
+    life.fork(number=0)
+    life.up()
+    life.publish(5, place=None)
 
 
 @pytest.mark.parametrize(("cancelled", "count"), [(0, 0), (0, 10), (5, 10)])
