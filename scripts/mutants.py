@@ -126,8 +126,15 @@ def _cargo(mutant: Mutant | None, test: str, place: Path) -> list[str]:
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **output) as running:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as running:
         try:
             told, _ = running.communicate(timeout=LIMIT_S)
         except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -75,7 +75,7 @@ async def begun(names: list[str], seconds: float) -> Tasks:
     return tasks
 
 
-async def results_of(awaitables: list[Awaitable[T]]) -> list[T | BaseException]:
+async def results_of(awaitables: Sequence[Awaitable[T]]) -> list[T | BaseException]:
     return await asyncio.gather(*awaitables, return_exceptions=True)
 
 
@@ -215,9 +215,8 @@ class LifeCycle(RuleBasedStateMachine):
         ended: list[tuple[list[str], list[Result]]] = []
         in_threads(threads, work)
         for _, results in ended:
-            if self.is_started:
-                offsets = [result.offset for result in results]
-                assert offsets == sorted(offsets)
+            offsets = [result.offset for result in results if isinstance(result, RecordMetadata)]
+            assert offsets == sorted(offsets)
         together = [pair for names, results in ended for pair in zip(names, results, strict=True)]
         together.sort(key=lambda pair: getattr(pair[1], "offset", 0))
         self.settle([name for name, _ in together], [result for _, result in together], (KafkaTimeoutError,))
