@@ -34,7 +34,7 @@ step = @printf '\n==> %s\n'
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(VENV)/.tools ## .venv with the tools of requirements-dev.txt (PYTHON=python3.12 for another Python)
@@ -85,6 +85,12 @@ fuzz: venv build ## the properties with many more examples: an hour
 	$(step) 'properties of the whole'
 	@$(BIN)/pytest --hypothesis-profile fuzz --timeout 7200 tests/package/test_validation.py tests/package/test_life_cycle.py
 
+.PHONY: mutants
+mutants: venv build ## break the package on purpose, see which test notices: 15 minutes (ARGS=word for some of tests/mutants)
+	$(step) 'mutants'
+	@$(with_libpython) \
+		$(BIN)/python -m scripts.mutants $(ARGS)
+
 .PHONY: memcheck
 memcheck: venv ## the Rust tests, librdkafka included, under valgrind (Debian package valgrind)
 	$(step) 'memcheck'
@@ -110,13 +116,29 @@ bench-quick: build ## the benchmark in 5 minutes, less exact: writes nothing int
 .PHONY: wheel
 wheel: venv ## the wheel and the sdist to publish, in target/dist: built twice, every claim checked; 15 minutes
 	$(step) 'wheel and source distribution'
-	@$(BIN)/pip install -q -r scripts/distribution/requirements.txt
+	@$(BIN)/pip install -q --require-hashes -r scripts/distribution/requirements.txt
 	@$(BIN)/python -m scripts.distribution
 
+# What cargo-deny can tell without a database of advisories, which is not in reach of every machine.
+OFFLINE_CHECKS := bans licenses sources
+CARGO_DENY := target/tools/bin/cargo-deny
+
 .PHONY: audit
-audit: ## advisories, licences and sources of the crates, by deny.toml (needs cargo-deny: cargo install cargo-deny)
+audit: audit-offline ## known vulnerabilities of the crates and the Python packages; and audit-offline
+	$(step) 'advisories'
+	@$(CARGO_DENY) -L error --locked check advisories
+	@$(BIN)/pip install -q pip-audit==2.10.1
+	@$(BIN)/pip-audit --local
+	@$(BIN)/pip-audit --disable-pip --require-hashes -r scripts/distribution/requirements.txt
+
+.PHONY: audit-offline
+audit-offline: venv $(CARGO_DENY) ## licences, sources and duplicates of all crates, by deny.toml
 	$(step) 'cargo deny'
-	@cargo deny --locked check
+	@$(CARGO_DENY) -L error --locked check $(OFFLINE_CHECKS)
+
+$(CARGO_DENY):
+	$(step) 'cargo-deny, from its sources'
+	@cargo install -q cargo-deny@0.20.2 --locked --root target/tools --target-dir target/tools/build
 
 .PHONY: clean
 clean: ## remove all that was built, .venv too

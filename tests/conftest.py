@@ -1,6 +1,7 @@
 """Fixtures that give tests a real Kafka, and keep the variables of this shell out of them."""
 
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 
@@ -16,19 +17,30 @@ from support.kafka.jars import kafka_jars
 from support.kafka.java import java_command
 from support.missing import MissingError
 
-# How long an example takes depends on the machine. `make fuzz` tries many more of them, and others each time.
-settings.register_profile("default", deadline=None, derandomize=True)
-settings.register_profile("fuzz", deadline=None, max_examples=100_000)
+# How long an example takes depends on the machine. `make fuzz` tries many more of them.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("fuzz", settings.get_profile("default"), max_examples=100_000)
 settings.load_profile("default")
 
 BOOTSTRAP_SERVERS = "KAFKA_TEST_BOOTSTRAP_SERVERS"
 """Environment variable naming a Kafka that runs already, for the `kafka` fixture to use in place of its own."""
 
 
-def pytest_configure() -> None:
-    """Hands SIGINT on to the processes that tests start, also where a shell in the background has it ignored."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses other examples for each run.
+
+    Hands SIGINT on to the processes that tests start, also where a shell in the background has it ignored.
+    """
+    # Before Hypothesis reads it. A run that fails is repeated with the seed that it shows.
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(secrets.randbits(32))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What repeats the examples of this run."""
+    return f"examples: --hypothesis-seed={config.option.hypothesis_seed}"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,8 +1,10 @@
-//! What holds for any text, whoever sent it. `PROPTEST_CASES` says how many are tried (`make fuzz`: many).
+//! What holds for any text, whoever sent it. `PROPTEST_CASES` says how many are tried (`make fuzz`: many), others in each
+//! run. What fails is kept in `properties.regressions` beside this file, and tried first from then on.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 use _core::email::{address, EmailEvent, EmailType, Timestamp};
 
@@ -16,7 +18,14 @@ fn texts() -> impl Strategy<Value = String> {
     ]
 }
 
+fn config() -> ProptestConfig {
+    let kept = FileFailurePersistence::WithSource("regressions");
+    ProptestConfig { failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn an_event_is_ascii_and_reads_back_as_it_was(
         recipient in texts(), username in texts(), link in texts(), micros in 0_i64..253_402_300_800_000_000,

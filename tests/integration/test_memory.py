@@ -6,7 +6,7 @@ import sys
 from support.kafka.cluster import Kafka
 
 LIMIT_MB = 200
-RUNS = 5
+RUNS = 3
 SCRIPT = """
 import asyncio, pathlib, sys
 from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
@@ -27,11 +27,9 @@ print(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split
 
 
 def test_a_hundred_thousand_outstanding_events_fit_into_200_mb(kafka: Kafka) -> None:
-    """In the best of some runs: the peak moves by a tenth either way with how far Kafka is behind at each moment."""
-    peaks: list[int] = []
-    while not peaks or (min(peaks) > LIMIT_MB and len(peaks) < RUNS):
-        peaks.append(_peak_mb(kafka))
-    assert min(peaks) <= LIMIT_MB, peaks
+    """In the middle of three runs: the peak moves a little with how far Kafka is behind at each moment."""
+    peaks = sorted(_peak_mb(kafka) for _ in range(RUNS))
+    assert peaks[RUNS // 2] <= LIMIT_MB, peaks
 
 
 def _peak_mb(kafka: Kafka) -> int:

@@ -224,8 +224,10 @@ class TlsEndpoint(threading.Thread):
                     encrypted.recv(1)
 
 
-@pytest.mark.parametrize("fault", ["expired", "another host"])
-async def test_a_certificate_that_is_not_good_fails_at_once(fault: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"), [("expired", "have not expired"), ("another host", "names in bootstrap_servers")]
+)
+async def test_a_certificate_that_is_not_good_fails_at_once(fault: str, told: str, tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     if fault == "expired":
@@ -236,7 +238,7 @@ async def test_a_certificate_that_is_not_good_fails_at_once(fault: str, tmp_path
         config = KafkaConfig(
             bootstrap_servers=endpoint.address, security_protocol="SSL", ssl_cafile=tmp_path / "ca.pem"
         )
-        with pytest.raises(KafkaConnectionError, match=r"ssl_cafile|host name|expired") as caught:
+        with pytest.raises(KafkaConnectionError, match=told) as caught:
             await kafka_manager.start(config)
         assert caught.value.code == "SSL_HANDSHAKE_FAILED"
         assert endpoint.address in str(caught.value)

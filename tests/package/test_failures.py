@@ -20,7 +20,16 @@ from kafka_email import (
     kafka_manager,
 )
 from kafka_email.testing import EmbeddedBroker
-from support.package.embedded import ADDRESS, TOPIC, eventually, publish, publishes, started, usernames
+from support.package.embedded import (
+    ADDRESS,
+    TOPIC,
+    config_for,
+    eventually,
+    publish,
+    publishes,
+    started,
+    usernames,
+)
 from support.package.process import run_script
 
 REFUSED = {
@@ -47,7 +56,15 @@ RETRIED = (
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
     "KAFKA_STORAGE_ERROR",
 )
-FATAL = ("OUT_OF_ORDER_SEQUENCE_NUMBER", "INVALID_PRODUCER_EPOCH")
+FATAL = ("OUT_OF_ORDER_SEQUENCE_NUMBER", "INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED")
+OF_NO_TABLE = [-1, 25, 41, 54, 91, 100]
+"""Codes that neither librdkafka nor this package has an opinion about."""
+WITHOUT_PRODUCER_ID = {
+    "CLUSTER_AUTHORIZATION_FAILED": AuthorizationError,
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": AuthorizationError,
+    "PRODUCER_FENCED": ProducerFatalError,
+}
+"""Codes that end a client before it has sent anything."""
 
 
 async def failure(broker: EmbeddedBroker, code: str) -> KafkaError:
@@ -64,6 +81,51 @@ async def test_a_refused_event(code: str) -> None:
         assert type(error) is REFUSED[code]
         assert (error.code, error.retriable, error.maybe_delivered, error.topic) == (code, False, False, TOPIC)
         assert not usernames(broker)
+
+
+@pytest.mark.parametrize("code", OF_NO_TABLE)
+async def test_a_code_of_no_table_refuses_one_event(code: int) -> None:
+    async with started() as broker:
+        broker.fail_next(code)
+        with pytest.raises(KafkaError) as caught:
+            await publish("refused")
+        assert type(caught.value) is KafkaError
+        assert (caught.value.retriable, caught.value.maybe_delivered) == (False, False)
+        await publish("next")
+        assert usernames(broker) == ["next"]
+
+
+@pytest.mark.parametrize("code", [*OF_NO_TABLE, "COORDINATOR_NOT_AVAILABLE", "UNSUPPORTED_VERSION"])
+@pytest.mark.parametrize("request_name", ["InitProducerId", "Metadata"])
+async def test_a_code_that_passes_through_another_request_fails_no_event(request_name: str, code: "int | str") -> None:
+    async with EmbeddedBroker() as broker:
+        broker.fail_next(code, 2, request=request_name)
+        await kafka_manager.start(config_for(broker))
+        try:
+            await publish()
+            assert usernames(broker) == ["Ann"]
+        finally:
+            await kafka_manager.stop(0.1)
+
+
+@pytest.mark.parametrize("code", WITHOUT_PRODUCER_ID)
+async def test_a_client_that_gets_no_producer_id_says_why_and_comes_back(code: str) -> None:
+    async with EmbeddedBroker() as broker:
+        broker.fail_next(code, 3, request="InitProducerId")
+        await kafka_manager.start(config_for(broker, required=False, request_timeout_ms=10_000))
+        try:
+            began = time.monotonic()
+            with pytest.raises(WITHOUT_PRODUCER_ID[code]):
+                await publish("refused")
+            assert time.monotonic() - began < 2
+            health = await kafka_manager.health()
+            assert not health
+            assert health.last_error
+            await eventually(lambda: kafka_manager.is_connected, 15)
+            await publish("granted")
+            assert usernames(broker) == ["granted"]
+        finally:
+            await kafka_manager.stop(0.1)
 
 
 @pytest.mark.parametrize("code", RETRIED)
@@ -188,7 +250,8 @@ async def test_publishing_works_again_after_an_outage() -> None:
         broker.broker_up()
         await eventually(lambda: kafka_manager.is_connected, 10)
         await kafka_manager.health()
-        assert (await publish()).offset >= 0
+        await publish("after")
+        assert usernames(broker) == ["after"]
 
 
 async def test_a_reset_connection_does_not_claim_that_the_deadline_passed() -> None:

@@ -57,22 +57,33 @@ async def test_before_the_start_and_after_the_stop() -> None:
         assert "stopped" in health.last_error
 
 
-async def test_while_connecting_and_while_stopping() -> None:
+async def test_while_connecting() -> None:
     config = KafkaConfig(bootstrap_servers=f"{HOST}:{free_port()}", retry_delay_seconds=0, max_connection_retries=100)
     starting = asyncio.create_task(kafka_manager.start(config))
-    await asyncio.sleep(0.1)
-    assert not await kafka_manager.health()
+    await eventually(lambda: bool(native_threads()), 3)
+    health = await kafka_manager.health()
+    assert not starting.done()
+    assert (health.healthy, health.brokers, health.latency_ms) == (False, 0, None)
+    assert "await kafka_manager.start()" in health.last_error
     await kafka_manager.stop()
     await asyncio.gather(starting, return_exceptions=True)
+
+
+async def test_while_stopping_everybody_is_told_so_at_once() -> None:
     async with started() as broker:
         await publish()
-        broker.round_trip_ms = 300
+        broker.round_trip_ms = 1000
         tasks = publishes(1)
-        await asyncio.sleep(0.02)
-        asked = asyncio.create_task(kafka_manager.health())
+        await asyncio.sleep(0)
+        before = asyncio.create_task(kafka_manager.health())
         stopping = asyncio.create_task(kafka_manager.stop())
-        assert isinstance(await asked, KafkaHealth)
-        await asyncio.gather(stopping, *tasks)
+        for health in (await before, await kafka_manager.health()):
+            assert not health
+            assert "stopped" in health.last_error
+        assert not stopping.done()
+        broker.round_trip_ms = 0
+        assert (await stopping).delivered == 1
+        await asyncio.gather(*tasks)
 
 
 async def test_of_a_cluster_that_is_down_names_the_refused_broker() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -215,7 +216,7 @@ async def test_a_handler_that_fails_does_not_lose_a_result(monkeypatch: pytest.M
             raise ZeroDivisionError
 
     logger, broken = logging.getLogger("kafka_email.events"), Broken()
-    unraisable: list[object] = []
+    unraisable: list[Any] = []
     monkeypatch.setattr("sys.unraisablehook", unraisable.append)
     logger.addHandler(broken)
     level = logger.level
@@ -223,6 +224,7 @@ async def test_a_handler_that_fails_does_not_lose_a_result(monkeypatch: pytest.M
     try:
         async with started():
             assert (await asyncio.wait_for(publish(), 3)).offset == 0
+        assert [type(lost.exc_value) for lost in unraisable] == [ZeroDivisionError]
     finally:
         logger.removeHandler(broken)
         logger.setLevel(level)

@@ -75,7 +75,7 @@ def test_asyncio_and_uvloop_at_once(broker: EmbeddedBroker) -> None:
 
 
 def test_a_loop_closed_with_events_under_way_leaves_them_to_be_delivered_in_silence(
-    broker: EmbeddedBroker, capfd: pytest.CaptureFixture[str]
+    broker: EmbeddedBroker, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def leave() -> None:
         await kafka_manager.start(config_for(broker))
@@ -93,6 +93,7 @@ def test_a_loop_closed_with_events_under_way_leaves_them_to_be_delivered_in_sile
     broker.round_trip_ms = 0
     assert usernames(broker) == ["before", "0", "1", "2", "3", "4"]
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 def test_another_loop_does_not_notice_the_end_of_the_first(broker: EmbeddedBroker) -> None:

@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import exposition, parser
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
-from kafka_email import EmailPublisher, KafkaError, KafkaTimeoutError, MessageTooLargeError, kafka_manager
+from kafka_email import EmailPublisher, KafkaError, KafkaTimeoutError, MessageTooLargeError
 from kafka_email.metrics import KafkaEmailCollector
 from support.package.embedded import eventually, publish, started
 from support.ports import free_port
@@ -229,7 +229,3 @@ def test_workers_of_one_server_are_added_up(server: str) -> None:
         time.sleep(0.2)
     assert counted == published
     assert "kafka_email_connected 1.0" in text
-
-
-def test_manager_is_stopped() -> None:
-    assert not kafka_manager.is_connected

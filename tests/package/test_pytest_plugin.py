@@ -2,8 +2,6 @@
 
 import pytest
 
-from kafka_email import kafka_manager
-
 pytest_plugins = ["pytester"]
 
 APPLICATION = """
@@ -142,7 +140,3 @@ testing.EmbeddedBroker.start = start
     errors, _, _ = result.stdout.str().partition("short test summary info")  # it repeats them where CI is set
     assert errors.count("no port left") == 1
     result.stdout.fnmatch_lines(["*the reason stands at the first test that needed it*"])
-
-
-def test_the_manager_of_this_run_was_left_alone() -> None:
-    assert not kafka_manager.is_connected
