@@ -148,6 +148,32 @@ async def test_a_token_from_the_applications_own_loop(secure_kafka: KafkaCluster
     assert len(secure_kafka.consume(topic, 2)) == 2
 
 
+def test_a_token_when_the_loop_of_the_start_has_ended(secure_kafka: KafkaCluster) -> None:
+    asked = 0
+    renewed = threading.Event()
+
+    async def provider() -> OAuthToken:
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            renewed.set()
+        return OAuthToken(unsigned_token("postman", 2.0), lifetime_s=2.0, principal="postman")
+
+    async def publish_and_look() -> None:
+        await BasePublisher(topic).publish({"n": 1})
+        health = await kafka_manager.health()
+        assert health, health.last_error
+
+    topic = secure_kafka.create_topic()
+    asyncio.run(kafka_manager.start(oauth(secure_kafka, provider)))
+    try:
+        assert renewed.wait(20)  # the first token is past its life by now
+        asyncio.run(publish_and_look())
+    finally:
+        asyncio.run(kafka_manager.stop())
+    assert len(secure_kafka.consume(topic, 1)) == 1
+
+
 async def test_a_provider_in_aiokafkas_form(secure_kafka: KafkaCluster) -> None:
     class Provider:
         async def token(self) -> str:
