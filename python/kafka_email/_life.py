@@ -262,6 +262,7 @@ class Life:
     def _after_fork(self) -> None:
         self._lock = threading.Lock()  # another thread of the parent may have held the old one
         forget_inherited()
+        _logging.forget_failures()
         if isinstance(self._phase, (Opening, _Running)):
             self._phase = _Inherited(self._phase)
         self._choose()
