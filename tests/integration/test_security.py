@@ -57,8 +57,9 @@ def nothing_secret_is_told(
 
 @pytest.fixture(scope="module")
 def other_kafka(make_kafka: Callable[..., KafkaCluster]) -> Iterator[KafkaCluster]:
-    """A Kafka at which the user has another password."""
-    with make_kafka(listeners=("SASL_PLAINTEXT",), users={USER: f"other-{PASSWORD}"}) as kafka:
+    """A Kafka at which the user has another password, and which says so without the usual delay."""
+    options = {"users": {USER: f"other-{PASSWORD}"}, "properties": {"connection.failed.authentication.delay.ms": "0"}}
+    with make_kafka(listeners=("SASL_PLAINTEXT",), **options) as kafka:
         yield kafka
 
 
