@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from kafka_email import _logging
 from kafka_email._core import Producer, forget_inherited
-from kafka_email._token import TokenRefresher
+from kafka_email._token import TokenRefresher, native_token
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
 from kafka_email.topics import topic_name
 
 if TYPE_CHECKING:
-    from kafka_email._core import Token
     from kafka_email._producer import PublishingProducer
     from kafka_email.config import KafkaConfig
+    from kafka_email.oauth import OAuthToken
 
 _EXIT_PATIENCE = timedelta(seconds=3)
 
@@ -63,9 +63,16 @@ class Opening:
 
     state = State.OPENING
 
-    def __init__(self, producer: PublishingProducer, config: KafkaConfig, before: _Idle | _Inherited) -> None:
+    def __init__(
+        self,
+        producer: PublishingProducer,
+        config: KafkaConfig,
+        tokens: TokenRefresher | None,
+        before: _Idle | _Inherited,
+    ) -> None:
         self.producer = producer
         self.config = config
+        self.tokens = tokens
         self.before = before  # the phase that follows if the producer is given up
         self.callers = 1  # how many calls of `start()` wait for the producer
 
@@ -132,7 +139,7 @@ class Life:
                 return True
             return self.state is State.RUNNING
 
-    def open(self, config: KafkaConfig, token: Token | None) -> Opening | None:
+    def open(self, config: KafkaConfig, token: OAuthToken | None) -> Opening | None:
         """Begin to wait for a producer: for the one that is connecting, or for a new one.
 
         Returns:
@@ -146,8 +153,8 @@ class Life:
             if isinstance(phase, Opening):
                 phase.callers += 1
                 return phase
-            log_native = _logging.librdkafka.isEnabledFor(logging.DEBUG)
-            opening = Opening(Producer(config.native_settings(), log_native, token), config, before=phase)
+            producer, tokens = _open_producer(config, token)
+            opening = Opening(producer, config, tokens, before=phase)
             self._phase = opening
             self._choose()
             return opening
@@ -171,9 +178,7 @@ class Life:
         with self._lock:
             if self._phase is not opening:
                 return False
-            provider = config.sasl_oauth_token_provider
-            tokens = None if provider is None else TokenRefresher(opening.producer, provider)
-            self._phase = _Running(opening.producer, config, tokens)
+            self._phase = _Running(opening.producer, config, opening.tokens)
             self.config, self.email_topic = config, topic_name(config.email_topic)
             self._choose()
             return True
@@ -250,11 +255,14 @@ class Life:
     def _give_up(self, opening: Opening) -> None:
         self._phase = opening.before
         self._choose()
+        if opening.tokens is not None:
+            opening.tokens.cancel()
         opening.producer.abandon()
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()  # another thread of the parent may have held the old one
         forget_inherited()
+        _logging.forget_failures()
         if isinstance(self._phase, (Opening, _Running)):
             self._phase = _Inherited(self._phase)
         self._choose()
@@ -263,10 +271,23 @@ class Life:
         phase = self._phase
         if not isinstance(phase, _Running):
             return
-        outstanding = phase.producer.outstanding
         timeout = timedelta(milliseconds=phase.config.exit_flush_timeout_ms)
-        counts = phase.producer.stop_and_wait(timeout, timeout + _EXIT_PATIENCE)
-        lost = outstanding if counts is None else counts.failed
+        try:
+            if phase.tokens is not None:
+                phase.tokens.cancel()
+            counts = phase.producer.stop_and_wait(timeout, timeout + _EXIT_PATIENCE)
+        except BaseException:  # of a signal handler: KeyboardInterrupt by Ctrl-C
+            counts = None
+        lost = phase.producer.outstanding if counts is None else counts.failed
         if lost:
             message = f"{lost} events were lost at the exit of the process: await kafka_manager.stop() before it ends"
             _logging.log(logging.WARNING, "lost_at_exit", message)
+
+
+def _open_producer(config: KafkaConfig, token: OAuthToken | None) -> tuple[Producer, TokenRefresher | None]:
+    log_native = _logging.librdkafka.isEnabledFor(logging.DEBUG)
+    provider = config.sasl_oauth_token_provider
+    if provider is None or token is None:
+        return Producer(config.native_settings(), log_native, None), None
+    producer = Producer(config.native_settings(), log_native, native_token(token))
+    return producer, TokenRefresher(producer, provider, token)

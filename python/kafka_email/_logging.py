@@ -90,3 +90,8 @@ class _Failures:
 
 _failures: dict[str, _Failures] = {}
 """By code: Kafka has about a hundred."""
+
+
+def forget_failures() -> None:
+    """Count from nothing. Called in a forked child: the failures so far are those of its parent."""
+    _failures.clear()

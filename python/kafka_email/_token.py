@@ -1,78 +1,185 @@
-"""OAUTHBEARER tokens: obtained on the application's event loop, ahead of time, and passed to the native half."""
+"""OAUTHBEARER tokens: obtained from the application ahead of time, and passed to the native half."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import threading
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from kafka_email import _logging
 from kafka_email._core import Token
 from kafka_email.exceptions import AuthenticationError
-from kafka_email.oauth import OAuthToken
+from kafka_email.oauth import OAuthToken, UnusableTokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from kafka_email._producer import PublishingProducer
     from kafka_email.config import KafkaConfig
     from kafka_email.oauth import TokenProvider
 
 # librdkafka asks for a new token when 80 % of the lifetime is over. By then it has ours.
 _RENEW_AT = 0.7
+_SHORTEST_PAUSE_S = 1.0
 _RETRY_S = 5.0
+_REPEAT_S = 30.0
+_ANSWER_WITHIN_S = 30.0
+_GLANCE_S = 0.5
 
 
-async def fetch_token(config: KafkaConfig) -> Token | None:
+async def fetch_token(config: KafkaConfig) -> OAuthToken | None:
     """Ask the application's provider for a token; None when the configuration has no provider.
 
     Raises:
         AuthenticationError: The provider failed, or returned something that is not a token.
     """
     provider = config.sasl_oauth_token_provider
-    return None if provider is None else _native(await _ask(provider))
+    return None if provider is None else await _ask(provider)
+
+
+def native_token(token: OAuthToken) -> Token:
+    """Return a token that has just been obtained, as the native half takes it."""
+    lifetime_s = max(token.lifetime_s, _SHORTEST_PAUSE_S / _RENEW_AT)
+    return Token(value=token.value, principal=token.principal, expires_at_ms=int((time.time() + lifetime_s) * 1000))
 
 
 async def _ask(provider: TokenProvider) -> OAuthToken:
+    # In a task of its own, which tells a provider that ends by CancelledError from a caller that is cancelled.
+    asking = _begin(_call(provider))
     try:
-        answer = await (provider() if callable(provider) else provider.token())
-    except Exception as error:
+        await asyncio.wait({asking}, timeout=_ANSWER_WITHIN_S)
+    finally:
+        asking.cancel()
+    if not asking.done():
+        raise _failed(f"did not answer within {_ANSWER_WITHIN_S:.0f} s")
+    if asking.cancelled():
+        raise _failed("failed with CancelledError")
+    return asking.result()
+
+
+def _begin(asking: Coroutine[Any, Any, OAuthToken]) -> asyncio.Task[OAuthToken]:
+    """Make a task about which asyncio logs nothing when nobody waits for it any more, or when its loop ends."""
+    task = asyncio.create_task(asking, name="kafka-email token")
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    # `asyncio.run` does not cancel a task that begins after it has cancelled all others.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task
+
+
+async def _call(provider: TokenProvider) -> OAuthToken:
+    try:
+        asked = provider() if callable(provider) else provider.token()
+        is_async = inspect.isawaitable(asked)
+        answer = await asked if is_async else asked
+        token = OAuthToken(answer) if is_async and isinstance(answer, str) else answer
+    except UnusableTokenError as error:
+        raise _failed(f"has no usable token: {error}") from None
+    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         # The provider's own text may hold a secret; the type and the chain of causes say enough.
-        message = f"the OAUTHBEARER token provider failed with {type(error).__name__}"
-        raise AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED") from error
-    if isinstance(answer, str):
-        answer = OAuthToken(answer)
-    if not isinstance(answer, OAuthToken):
-        message = f"the OAUTHBEARER token provider returned {type(answer).__name__}, not str or OAuthToken"
-        raise AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED")
-    return answer
+        raise _failed(f"failed with {type(error).__name__}") from error
+    if not is_async:
+        raise _failed(f"has to be async: it returned {type(asked).__name__}, which cannot be awaited")
+    if not isinstance(token, OAuthToken):
+        raise _failed(f"returned {type(token).__name__}, not str or OAuthToken")
+    return token
 
 
-def _native(token: OAuthToken) -> Token:
-    expires_at_ms = int((time.time() + token.lifetime_s) * 1000)
-    return Token(value=token.value, principal=token.principal, expires_at_ms=expires_at_ms)
+def _failed(what: str) -> AuthenticationError:
+    message = f"the OAUTHBEARER token provider {what}"
+    return AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED")
 
 
 class TokenRefresher:
-    """Renews the token of a producer for as long as the event loop runs on which this object is made."""
+    """Renews the token of a producer, from a thread of its own, until it is cancelled.
 
-    def __init__(self, producer: PublishingProducer, provider: TokenProvider) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._renew(producer, provider), name="kafka-email token")
+    The provider is called on the event loop on which this object is made, as long as that loop runs: what the provider
+    uses, such as an HTTP session, may belong to it. After that, each call gets a loop of its own.
+    """
+
+    def __init__(self, producer: PublishingProducer, provider: TokenProvider, first: OAuthToken) -> None:
+        self._producer = producer
+        self._provider = provider
+        self._home = asyncio.get_running_loop()
+        self._cancelled = threading.Event()
+        self._asking: tuple[asyncio.AbstractEventLoop, asyncio.Task[OAuthToken] | None] = self._home, None
+        threading.Thread(target=self._renew, args=(_pause(first),), name="kafka-email-token", daemon=True).start()
 
     def cancel(self) -> None:
         """Stop renewing. May be called from any thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._cancelled.set()
+        self._cancel_call()
 
-    async def _renew(self, producer: PublishingProducer, provider: TokenProvider) -> None:
-        pause = 0.0
-        while True:
-            await asyncio.sleep(pause)
+    def _renew(self, pause: float) -> None:
+        failures = _Failures()
+        while not self._cancelled.wait(pause):
             try:
-                token = await _ask(provider)
-            except AuthenticationError as error:
-                _logging.log(logging.ERROR, "token_failed", f"cannot renew the OAUTHBEARER token: {error}")
+                token = self._ask_at_home() or asyncio.run(self._ask_here())
+                self._producer.set_token(native_token(token))
+            except BaseException as error:
                 pause = _RETRY_S
-                continue
-            producer.set_token(_native(token))
-            pause = token.lifetime_s * _RENEW_AT
+                if not self._cancelled.is_set():
+                    failures.log(error)
+            else:
+                pause = _pause(token)
+                failures = _Failures()
+
+    def _ask_at_home(self) -> OAuthToken | None:
+        """Ask on the home loop. None: it does not run, ends meanwhile, or is blocked."""
+        home = self._home
+        answered: SimpleQueue[asyncio.Task[OAuthToken]] = SimpleQueue()
+
+        def begin() -> None:
+            task = _begin(_ask(self._provider))
+            task.add_done_callback(answered.put)
+            self._set_call(home, task)
+
+        deadline = time.monotonic() + _ANSWER_WITHIN_S + _GLANCE_S
+        with suppress(RuntimeError, asyncio.CancelledError):  # it is closed; it has ended, which cancels its tasks
+            home.call_soon_threadsafe(begin)
+            while home.is_running() and time.monotonic() < deadline and not self._cancelled.is_set():
+                with suppress(Empty):
+                    return answered.get(timeout=_GLANCE_S).result()
+            self._cancel_call()
+        return None
+
+    async def _ask_here(self) -> OAuthToken:
+        self._set_call(asyncio.get_running_loop(), asyncio.current_task())
+        return await _ask(self._provider)
+
+    def _set_call(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[OAuthToken] | None) -> None:
+        self._asking = loop, task
+        if self._cancelled.is_set():
+            self._cancel_call()
+
+    def _cancel_call(self) -> None:
+        loop, task = self._asking
+        if task is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(task.cancel)
+
+
+class _Failures:
+    """Failures in a row. One that repeats the last one is logged every 30 s."""
+
+    def __init__(self) -> None:
+        self._cause = ""
+        self._logged_at = float("-inf")
+
+    def log(self, error: BaseException) -> None:
+        now = time.monotonic()
+        cause = str(error) if isinstance(error, AuthenticationError) else type(error).__name__
+        if cause != self._cause or now - self._logged_at >= _REPEAT_S:
+            self._cause, self._logged_at = cause, now
+            with suppress(Exception):  # of a log handler or filter
+                _logging.log(logging.ERROR, "token_failed", f"cannot renew the OAUTHBEARER token: {cause}")
+
+
+def _pause(token: OAuthToken) -> float:
+    return max(token.lifetime_s * _RENEW_AT, _SHORTEST_PAUSE_S)

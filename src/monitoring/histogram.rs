@@ -35,6 +35,13 @@ impl<const FIRST: u32, const STEPS: u32, const N: usize> Histogram<FIRST, STEPS,
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
+    /// Forgets all values.
+    pub(crate) fn reset(&self) {
+        for number in self.counts.iter().chain([&self.sum]) {
+            number.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The histogram now.
     pub(crate) fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {

@@ -109,16 +109,16 @@ impl Producer {
         }
     }
 
-    /// As [`Producer::stop`], for a thread that may block: the one that ends the process. None when it took longer than
-    /// `limit`.
-    pub(crate) fn stop_and_wait(&self, timeout: Duration, limit: Duration) -> Option<StopReport> {
-        let (done, report_of) = mpsc::channel();
+    /// As [`Producer::stop`], for a thread that may block: the one that ends the process. Nothing is sent when the
+    /// producer is closed already.
+    pub(crate) fn stop_and_report(&self, timeout: Duration) -> mpsc::Receiver<StopReport> {
+        let (done, report) = mpsc::channel();
         let reporter = Box::new(move |report| {
-            // The receiver is gone if `limit` passed.
+            // The receiver is gone if its owner waits no longer.
             let _ = done.send(report);
         });
-        self.commands.send(Command::Stop(self.core.stop(timeout, reporter))).ok()?;
-        report_of.recv_timeout(limit).ok()
+        let _ = self.commands.send(Command::Stop(self.core.stop(timeout, reporter)));
+        report
     }
 
     /// Supplies the OAUTHBEARER token that librdkafka gets when it asks.
@@ -230,7 +230,7 @@ mod tests {
         let values = stored.iter().map(|record| record.value.clone().unwrap());
         assert!(values.eq(payloads.iter().map(|payload| payload.clone().into_bytes())));
 
-        let report = opened.producer.stop_and_wait(Duration::from_secs(5), LIMIT).unwrap();
+        let report = opened.producer.stop_and_report(Duration::from_secs(5)).recv_timeout(LIMIT).unwrap();
         assert_eq!((report.delivered, report.failed), (0, 0));
         assert_eq!(opened.enqueue("late", 0).unwrap_err().kind, Kind::CLOSED);
     }
@@ -242,7 +242,7 @@ mod tests {
         for slot in 0..10 {
             opened.enqueue("event", slot).unwrap();
         }
-        let report = opened.producer.stop_and_wait(Duration::from_secs(5), LIMIT).unwrap();
+        let report = opened.producer.stop_and_report(Duration::from_secs(5)).recv_timeout(LIMIT).unwrap();
         assert_eq!((report.delivered, report.failed), (10, 0));
         opened.outcomes(10);
         opened.producer.health(Ticket::new(opened.queue.id(), 99), LIMIT);
@@ -256,7 +256,7 @@ mod tests {
         for slot in 0..10 {
             opened.enqueue("event", slot).unwrap();
         }
-        let report = opened.producer.stop_and_wait(Duration::ZERO, LIMIT).unwrap();
+        let report = opened.producer.stop_and_report(Duration::ZERO).recv_timeout(LIMIT).unwrap();
         assert_eq!((report.delivered, report.failed), (0, 10));
         for outcome in opened.outcomes(10) {
             let Outcome::Event(_, EventOutcome::Failed(failure)) = outcome else { panic!("no event can be stored") };

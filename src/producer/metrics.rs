@@ -42,6 +42,15 @@ impl Metrics {
         }
     }
 
+    /// Begins to count from nothing.
+    pub(crate) fn reset(&self) {
+        // All fields by name, so that none is forgotten.
+        let Self { latency, batches, invalid, resent, connects, disconnects, rebuilds, failed } = self;
+        latency.reset();
+        batches.reset();
+        [invalid, resent, connects, disconnects, rebuilds].into_iter().chain(failed).for_each(Counter::reset);
+    }
+
     /// A caller gets the failure of an event.
     pub(crate) fn fail(&self, class: Class) {
         if let Some(counter) = self.failed.get(class as usize) {
@@ -74,5 +83,18 @@ mod tests {
         for (class, count) in metrics.failed() {
             assert_eq!(count, if class == Class::Timeout { 2 } else { 1 }, "{class:?}");
         }
+    }
+
+    #[test]
+    fn a_reset_forgets_everything() {
+        let metrics = Metrics::new();
+        metrics.latency.record(5);
+        metrics.batches.record(5);
+        metrics.resent.add(1);
+        metrics.fail(Class::Timeout);
+        metrics.reset();
+        assert_eq!(metrics.histograms(), Metrics::new().histograms());
+        assert_eq!(metrics.resent.get(), 0);
+        assert!(metrics.failed().all(|(_, count)| count == 0));
     }
 }

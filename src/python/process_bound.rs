@@ -6,6 +6,8 @@
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::producer::METRICS;
+
 /// Forks since the module was imported.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -41,7 +43,8 @@ impl<T> Drop for ProcessBound<T> {
     }
 }
 
-/// Everything bound before this belongs to another process. Called in a forked child.
+/// Everything bound or counted before this belongs to another process. Called in a forked child.
 pub(super) fn begin_generation() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    METRICS.reset();
 }

@@ -1,7 +1,8 @@
 //! The handle of a producer.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -23,6 +24,9 @@ use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::{Header, Record, Token};
 use crate::producer::{Accepted, Producer, Settings};
+
+/// How often a blocking wait lets signal handlers run.
+const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
 /// Headers of the caller: names and values.
 type OwnHeaders = Vec<(String, Vec<u8>)>;
@@ -242,10 +246,24 @@ impl ProducerRef {
         self.ask(py, |producer, ticket| producer.stop(ticket, timeout))
     }
 
-    /// As `stop`, blocking, for the end of the process; None when it took longer than `patience`.
+    /// As `stop`, blocking, for the end of the process; None when it took longer than `patience`. Signal handlers run
+    /// meanwhile, and their exceptions end the wait.
     fn stop_and_wait(&self, py: Python<'_>, timeout: Duration, patience: Duration) -> PyResult<Option<StopCounts>> {
-        let producer = self.native(py)?;
-        Ok(py.detach(|| producer.stop_and_wait(timeout, patience)).map(StopCounts::from))
+        let mut report = self.native(py)?.stop_and_report(timeout);
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let received = py.detach(|| {
+                let received = report.recv_timeout(left.min(SIGNALS_EVERY));
+                (received, report)
+            });
+            report = match received {
+                (Ok(counts), _) => return Ok(Some(counts.into())),
+                (Err(RecvTimeoutError::Timeout), report) if !left.is_zero() => report,
+                (Err(_), _) => return Ok(None),
+            };
+            py.check_signals()?;
+        }
     }
 
     /// Closes at once, in the background.

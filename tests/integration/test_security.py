@@ -55,6 +55,14 @@ def nothing_secret_is_told(
     assert not [line for line in lines for secret in (PASSWORD, WRONG, KEY_PASSWORD, TOKEN_HEAD) if secret in line]
 
 
+@pytest.fixture(scope="module")
+def other_kafka(make_kafka: Callable[..., KafkaCluster]) -> Iterator[KafkaCluster]:
+    """A Kafka at which the user has another password, and which says so without the usual delay."""
+    options = {"users": {USER: f"other-{PASSWORD}"}, "properties": {"connection.failed.authentication.delay.ms": "0"}}
+    with make_kafka(listeners=("SASL_PLAINTEXT",), **options) as kafka:
+        yield kafka
+
+
 @asynccontextmanager
 async def started(config: KafkaConfig) -> AsyncIterator[None]:
     """A manager that is connected."""
@@ -146,6 +154,32 @@ async def test_a_token_from_the_applications_own_loop(secure_kafka: KafkaCluster
     assert len(asked) >= 3
     assert set(asked) == {asyncio.get_running_loop()}
     assert len(secure_kafka.consume(topic, 2)) == 2
+
+
+def test_a_token_when_the_loop_of_the_start_has_ended(secure_kafka: KafkaCluster) -> None:
+    asked = 0
+    renewed = threading.Event()
+
+    async def provider() -> OAuthToken:
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            renewed.set()
+        return OAuthToken(unsigned_token("postman", 2.0), lifetime_s=2.0, principal="postman")
+
+    async def publish_and_look() -> None:
+        await BasePublisher(topic).publish({"n": 1})
+        health = await kafka_manager.health()
+        assert health, health.last_error
+
+    topic = secure_kafka.create_topic()
+    asyncio.run(kafka_manager.start(oauth(secure_kafka, provider)))
+    try:
+        assert renewed.wait(20)  # the first token is past its life by now
+        asyncio.run(publish_and_look())
+    finally:
+        asyncio.run(kafka_manager.stop())
+    assert len(secure_kafka.consume(topic, 1)) == 1
 
 
 async def test_a_provider_in_aiokafkas_form(secure_kafka: KafkaCluster) -> None:
@@ -243,6 +277,45 @@ async def test_a_certificate_that_is_not_good_fails_at_once(fault: str, told: st
         assert caught.value.code == "SSL_HANDSHAKE_FAILED"
         assert endpoint.address in str(caught.value)
         assert endpoint.connections <= 3, "no storm of retries"
+
+
+async def connects_each_time(config: KafkaConfig, refusing: str) -> None:
+    """In six of six tries, whichever address librdkafka asks first; the one that refuses changes its place."""
+    good = config.bootstrap_servers
+    for attempt in range(6):
+        servers = [refusing, *good] if attempt % 2 else [*good, refusing]
+        began = time.monotonic()
+        async with started(config.model_copy(update={"bootstrap_servers": servers})):
+            assert kafka_manager.is_connected
+            assert time.monotonic() - began < 5, "not after the pauses of several attempts"
+
+
+async def test_one_address_with_a_certificate_of_a_stranger(
+    secure_kafka: KafkaCluster, certificates: Certificates
+) -> None:
+    with TlsEndpoint(trustme.CA().issue_cert(HOST)) as endpoint:
+        await connects_each_time(tls(secure_kafka, "SSL", certificates), endpoint.address)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+async def test_one_address_with_other_credentials(
+    secure_kafka: KafkaCluster, other_kafka: KafkaCluster, mechanism: str
+) -> None:
+    servers, refusing = (kafka.address("SASL_PLAINTEXT") for kafka in (secure_kafka, other_kafka))
+    config = KafkaConfig(bootstrap_servers=servers, security_protocol="SASL_PLAINTEXT", **scram(mechanism))
+    await connects_each_time(config, refusing)
+
+
+async def test_when_every_address_refuses_the_start_gives_up_at_once(
+    other_kafka: KafkaCluster, secure_kafka: KafkaCluster
+) -> None:
+    servers = ",".join(kafka.address("SASL_PLAINTEXT") for kafka in (secure_kafka, other_kafka))
+    credentials = scram("SCRAM-SHA-256", WRONG)
+    config = KafkaConfig(bootstrap_servers=servers, security_protocol="SASL_PLAINTEXT", **credentials)
+    began = time.monotonic()
+    with pytest.raises(AuthenticationError):
+        await kafka_manager.start(config)
+    assert time.monotonic() - began < 5
 
 
 async def publish_until_refused(topic: str) -> None:

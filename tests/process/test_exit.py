@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.package.process import assert_clean, run_script
+from support.package.process import Finished, assert_clean, run_script
 
 RUNS = int(os.environ.get("KAFKA_EMAIL_EXIT_RUNS", "10"))
 
 PREAMBLE = """
 import asyncio, sys, threading
 from kafka_email import KafkaConfig, kafka_manager
-from kafka_email.testing import EmbeddedBroker
+from kafka_email.testing import EmbeddedBroker, capture_events
 from support.package.embedded import config_for, eventually, in_threads, native_threads, publish, publishes, usernames
 
 broker = EmbeddedBroker().start()
@@ -109,6 +109,50 @@ async def leave():
     sys.exit(0)
 asyncio.run(leave())
 """,
+    "events under way in a capture that is never closed": """
+capture = capture_events()
+async def main():
+    await kafka_manager.start(config)
+    tasks = publishes(100)
+    await asyncio.sleep(0)
+    capture.__enter__()
+    await publish()
+asyncio.run(main())
+""",
+    "a token is on its way": """
+import logging
+logging.getLogger("kafka_email").addHandler(logging.NullHandler())
+logging.getLogger("kafka_email").propagate = False  # nobody is there who takes tokens
+from kafka_email import OAuthToken
+asked = threading.Event()
+async def provider():
+    if kafka_manager.config.sasl_oauth_token_provider is provider:  # not for the start
+        asked.set()
+        await asyncio.sleep(60)
+    return OAuthToken("token", 1)
+sasl = {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
+asyncio.run(kafka_manager.start(config_for(broker, required=False, security_protocol="SASL_PLAINTEXT", **sasl)))
+asked.wait(10)
+""",
+    "tokens are renewed all the time": """
+import logging
+from unittest import mock
+logging.getLogger("kafka_email").addHandler(logging.NullHandler())
+logging.getLogger("kafka_email").propagate = False
+from kafka_email import OAuthToken, _token
+async def provider():
+    await asyncio.sleep(0)
+    return OAuthToken("token", 1)
+sasl = {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
+with mock.patch.object(_token, "_SHORTEST_PAUSE_S", 0.0), mock.patch.object(_token, "_RENEW_AT", 0.0001):
+    asyncio.run(kafka_manager.start(config_for(broker, required=False, security_protocol="SASL_PLAINTEXT", **sasl)))
+    sys.exit(0)
+""",
+    "sys.exit in a capture": """
+with capture_events():
+    asyncio.run(publish())
+    sys.exit(0)
+""",
     "the package loaded again": """
 import importlib, kafka_email
 asyncio.run(start_and_publish())
@@ -175,16 +219,8 @@ asyncio.run(main())
     assert second == first.removeprefix("NOT_STARTED ")
 
 
-LEFT_OPEN = """
-import kafka_email.testing
-capturing = sys.capturing = kafka_email.testing.capture_events()
-captured = capturing.__enter__()
-captured.fail_with(KeyError("not in the flush"))
-"""
-
-
-@pytest.mark.parametrize("left_open", ["", LEFT_OPEN], ids=["", "capture_events left open"])
-def test_events_that_are_queued_are_delivered_at_the_exit(left_open: str) -> None:
+@pytest.mark.parametrize("case", ["events under way", "events under way in a capture that is never closed"])
+def test_events_that_are_queued_are_delivered_at_the_exit(case: str) -> None:
     script = (
         """
 import atexit
@@ -193,30 +229,62 @@ def report(): print(len(usernames(broker)))
 """
         + PREAMBLE
         + "config.batching, config.linger_ms = 'linger', 400  # without a flush they would still wait\n"
-        + CASES["events under way"]
-        + left_open
+        + CASES[case]
     )
     assert assert_clean(run_script(script)) == "100\n"
 
 
-def test_events_that_cannot_be_delivered_at_the_exit_are_counted_in_a_warning() -> None:
-    script = (
-        PREAMBLE
-        + """
-config.exit_flush_timeout_ms = 500
-config.request_timeout_ms = 20_000
-async def main():
+UNDELIVERABLE = """
+async def publish_in_vain():
     await start_and_publish()
     broker.broker_down()
     tasks = publishes(3)
     await asyncio.sleep(0.01)
-asyncio.run(main())
 """
-    )
-    finished = run_script(script)
+
+SIGNAL_IN_THE_FLUSH = """
+import os, signal
+config.exit_flush_timeout_ms = config.request_timeout_ms = 60_000
+
+def send_when_it_flushes(number):
+    main = threading.main_thread()
+    while "kafka_email/_life.py" not in sys._current_frames()[main.ident].f_code.co_filename:
+        pass
+    os.kill(os.getpid(), number)
+
+def send(number):
+    threading.Thread(target=send_when_it_flushes, args=[number], daemon=True).start()
+"""
+
+
+def assert_three_lost(finished: Finished) -> None:
     assert finished.code == 0
     (line,) = finished.err.splitlines()
     assert line.startswith("3 events were lost")
+
+
+def test_events_that_cannot_be_delivered_at_the_exit_are_counted_in_a_warning() -> None:
+    settings = "config.exit_flush_timeout_ms, config.request_timeout_ms = 500, 20_000"
+    assert_three_lost(run_script(f"{PREAMBLE}{UNDELIVERABLE}{settings}\nasyncio.run(publish_in_vain())"))
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_wait_for_the_flush(number: str) -> None:
+    script = f"""
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+asyncio.run(publish_in_vain())
+send(signal.{number})
+"""
+    assert_three_lost(run_script(PREAMBLE + UNDELIVERABLE + SIGNAL_IN_THE_FLUSH + script))
+
+
+def test_a_signal_handler_runs_during_the_flush() -> None:
+    script = """
+signal.signal(signal.SIGUSR1, lambda *_: broker.broker_up())
+asyncio.run(publish_in_vain())
+send(signal.SIGUSR1)
+"""
+    assert_clean(run_script(PREAMBLE + UNDELIVERABLE + SIGNAL_IN_THE_FLUSH + script))
 
 
 def test_an_exception_in_main_is_all_there_is_to_see() -> None:

@@ -121,6 +121,34 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), len(usernames(broker)))
     assert assert_clean(run_script(PREAMBLE + script)).split() == ["0", "3"]
 
 
+def test_the_first_failure_of_a_child_is_logged() -> None:
+    """Also when its parent has just logged one with the same code, after which it logs no other for a while."""
+    script = """
+import logging
+from kafka_email import MessageTooLargeError
+broker = EmbeddedBroker().start()
+servers = broker.bootstrap_servers
+lines = []
+class Lines(logging.Handler):
+    def emit(self, record): lines.append(record.getMessage())
+logging.getLogger("kafka_email").addHandler(Lines())
+logging.getLogger("kafka_email").propagate = False
+async def fail():
+    await kafka_manager.start(KafkaConfig(bootstrap_servers=servers, max_request_size=1000))
+    for _ in range(3):
+        try:
+            await publish("x" * 2000)
+        except MessageTooLargeError:
+            pass
+    (line,) = [line for line in lines if "failed" in line]
+    assert "more failed" not in line
+asyncio.run(fail())
+lines.clear()
+print(fork(fail))
+"""
+    assert assert_clean(run_script(PREAMBLE + script)) == "0\n"
+
+
 @pytest.mark.parametrize("started_first", [False, True])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method: str, started_first: bool, tmp_path) -> None:

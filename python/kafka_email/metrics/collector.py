@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kafka_email.metrics.snapshot import Histogram, Snapshot, total
-from kafka_email.metrics.workers import Workers
+from kafka_email.metrics.workers import workers
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -52,7 +52,7 @@ class KafkaEmailCollector(Collector):
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        self._workers = Workers(Path(directory)) if directory else None
+        self._workers = workers(Path(directory)) if directory else None
         if registry is not None:
             try:
                 registry.register(self)
@@ -81,7 +81,9 @@ def _families(snapshot: Snapshot) -> Iterator[Metric]:
         yield CounterMetricFamily(name, text, value=snapshot.counters[key])
     for key, (name, text) in _GAUGES.items():
         yield GaugeMetricFamily(name, text, value=snapshot.gauges[key])
-    yield GaugeMetricFamily("kafka_email_connected", "1 while the cluster answers.", value=int(snapshot.is_connected))
+    yield GaugeMetricFamily(
+        "kafka_email_connected", "1 while the cluster answers.", value=int(bool(snapshot.is_connected))
+    )
     text = "Mean round trip of the last seconds to each broker."
     round_trips = GaugeMetricFamily("kafka_email_broker_round_trip_seconds", text, labels=["broker"])
     for broker, seconds in snapshot.round_trips.items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafka_email._core import metrics
 from kafka_email.exceptions import KafkaError
@@ -40,7 +40,10 @@ class Histogram:
 
 @dataclass
 class Snapshot:
-    """Counters since the start of the process, and the gauges of this moment; latencies are in microseconds."""
+    """Counters since the start of the process, and the gauges of this moment; latencies are in microseconds.
+
+    ``is_connected`` is None in a process without a producer.
+    """
 
     latency: Histogram = field(default_factory=Histogram)
     batches: Histogram = field(default_factory=Histogram)
@@ -48,7 +51,7 @@ class Snapshot:
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     gauges: dict[str, int] = field(default_factory=lambda: dict.fromkeys(GAUGES, 0))
     round_trips: dict[str, float] = field(default_factory=dict)
-    is_connected: bool = False
+    is_connected: bool | None = None
 
     @classmethod
     def take(cls) -> Snapshot:
@@ -65,34 +68,40 @@ class Snapshot:
                 "disconnects": native.disconnects,
                 "rebuilds": native.rebuilds,
             },
-            is_connected=kafka_manager.is_connected,
         )
         try:
             gauges = kafka_manager.native_producer().gauges()
         except KafkaError:  # not started, stopped, or started by a parent process only
             return snapshot
+        snapshot.is_connected = kafka_manager.is_connected
         snapshot.gauges = {"waiting": gauges.waiting, "in_flight": gauges.in_flight, "bytes": gauges.bytes}
         # JSON has text keys only, and snapshots of other processes come as JSON.
         snapshot.round_trips = {str(broker): seconds for broker, seconds in gauges.round_trips.items()}
         return snapshot
 
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Snapshot:
-        """Build a snapshot from what ``dataclasses.asdict`` made of it."""
-        histograms = {name: Histogram(**fields[name]) for name in ("latency", "batches")}
-        return cls(**{**fields, **histograms})
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no producer, and nothing was counted."""
+        counts = (self.latency.counts, self.batches.counts, self.failed.values(), self.counters.values())
+        return self.is_connected is None and not any(map(any, counts))
+
+    def fits(self, other: Snapshot) -> bool:
+        """Return whether the histograms have the same buckets as those of another snapshot, so that they add up."""
+        pairs = (self.latency, other.latency), (self.batches, other.batches)
+        return all(a.bounds == b.bounds and len(a.counts) == len(b.counts) for a, b in pairs)
 
     def add_counters(self, other: Snapshot) -> None:
         """Add the counters of another snapshot."""
         self.latency.add(other.latency)
         self.batches.add(other.batches)
-        self.failed = {name: self.failed.get(name, 0) + count for name, count in other.failed.items()}
-        self.counters = {name: count + other.counters[name] for name, count in self.counters.items()}
+        self.failed = _sum(self.failed, other.failed)
+        self.counters = _sum(self.counters, other.counters)
 
     def add_gauges(self, other: Snapshot) -> None:
         """Add the gauges of another snapshot: connected if both are, and the longer round trip to each broker."""
-        self.gauges = {name: value + other.gauges[name] for name, value in self.gauges.items()}
-        self.is_connected = self.is_connected and other.is_connected
+        self.gauges = _sum(self.gauges, other.gauges)
+        if other.is_connected is not None:
+            self.is_connected = other.is_connected and self.is_connected is not False
         for broker, seconds in other.round_trips.items():
             self.round_trips[broker] = max(seconds, self.round_trips.get(broker, 0.0))
 
@@ -103,9 +112,13 @@ def total(snapshots: Iterable[tuple[Snapshot, bool]]) -> Snapshot:
     Args:
         snapshots: Each with whether its process still runs. Of a process that has ended, only the counters are added.
     """
-    whole = Snapshot(is_connected=True)
+    whole = Snapshot()
     for snapshot, is_alive in snapshots:
         whole.add_counters(snapshot)
         if is_alive:
             whole.add_gauges(snapshot)
     return whole
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
