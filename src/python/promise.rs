@@ -126,8 +126,11 @@ impl Promise {
         let Err(raised) = event_loop.call_method(call_soon, (&callback.function, slf), Some(&context)) else {
             return Ok(());
         };
-        // A signal handler raised in there, before the loop had the callback or after it. Or the loop is closed: then
-        // this fails as well, and nobody waits any more.
+        if event_loop.call_method0(intern!(py, "is_closed"))?.extract()? {
+            // Nobody waits there any more.
+            return Ok(());
+        }
+        // A signal handler raised in there, before the loop had the callback or after it.
         let again = (slf.getattr(intern!(py, "_resume"))?, &callback.function);
         let _ = event_loop.call_method(call_soon, again, Some(&context));
         Err(raised)
@@ -230,24 +233,28 @@ impl Promise {
 
     /// As ``asyncio.Future.remove_done_callback``.
     fn remove_done_callback(&self, function: &Bound<'_, PyAny>) -> PyResult<usize> {
-        // Compared outside of the lock: comparing may run Python code.
-        let callbacks = match &mut *self.state.lock() {
-            State::Open { callbacks, .. } => mem::take(callbacks),
+        let py = function.py();
+        let others: SmallVec<[Py<PyAny>; 1]> = match &*self.state.lock() {
+            State::Open { callbacks, .. } => callbacks.iter().map(|callback| callback.function.clone_ref(py)).collect(),
             _ => return Ok(0),
         };
-        let before = callbacks.len();
-        let mut kept = Callbacks::new();
-        for callback in callbacks {
-            if !callback.function.bind(function.py()).eq(function)? {
-                kept.push(callback);
+        // Outside of the lock: comparing may run Python code, and dropping too.
+        let mut equal: SmallVec<[Py<PyAny>; 1]> = SmallVec::new();
+        for other in others {
+            if other.bind(py).eq(function)? {
+                equal.push(other);
             }
         }
-        let removed = before - kept.len();
-        if let State::Open { callbacks, .. } = &mut *self.state.lock() {
-            kept.append(callbacks);
-            *callbacks = kept;
-        }
-        Ok(removed)
+        let removed: Callbacks = match &mut *self.state.lock() {
+            State::Open { callbacks, .. } => {
+                let (removed, kept) =
+                    mem::take(callbacks).into_iter().partition(|one| equal.iter().any(|other| other.is(&one.function)));
+                *callbacks = kept;
+                removed
+            }
+            _ => Callbacks::new(),
+        };
+        Ok(removed.len())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
