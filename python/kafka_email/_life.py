@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from kafka_email import _logging
 from kafka_email._core import Producer, forget_inherited
 from kafka_email._token import TokenRefresher, native_token
+from kafka_email._wakeup import running_loop
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
 from kafka_email.topics import topic_name
 
@@ -188,6 +189,9 @@ class Life:
 
         Returns:
             The producer that publishers used, for the caller to stop. None if they had none.
+
+        Raises:
+            RuntimeError: No event loop of asyncio or uvloop runs, so that the caller cannot stop it.
         """
         with self._lock:
             phase, ended = self._phase, self.producer
@@ -197,6 +201,7 @@ class Life:
                 self._give_up(phase)
                 return None
             elif isinstance(phase, _Running):
+                running_loop()
                 self._phase = _Idle(State.STOPPED)
                 if phase.tokens is not None:
                     phase.tokens.cancel()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
@@ -12,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-# The native half imports `_wakeup` by its name. A program that is frozen holds the modules that Python imports.
-from kafka_email import _logging, _wakeup  # noqa: F401
-from kafka_email._core import Health, librdkafka_version, release_mailboxes
+from kafka_email import _logging
+from kafka_email._core import Health, StopCounts, librdkafka_version, release_mailbox
 from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email._life import Life, Opening, StandInT
 from kafka_email._token import fetch_token
 from kafka_email._tracing import sending
 from kafka_email._validation import encode_event, event_type
+from kafka_email._wakeup import running_loop
 from kafka_email.config import KafkaConfig
 from kafka_email.config.producer_options import skips_verification
-from kafka_email.exceptions import KafkaError
 from kafka_email.health import KafkaHealth, StopReport
 from kafka_email.topics import KafkaTopics, topic_name
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["KafkaManager", "get_kafka_manager", "kafka_config", "kafka_manager"]
 
 _STOP_TIMEOUT_S = 10.0
+_STOP_PATIENCE = timedelta(seconds=3)
+_STOP_POLL_S = 0.01
+_HEALTH_TIMEOUT_S = 2.0
 _LONGEST_TIMEOUT_S = 30 * 86_400.0
 
 
@@ -87,9 +91,11 @@ class KafkaManager:
                 handshake failed with every address.
             AuthenticationError: No broker accepted the credentials; without retries.
             ConfigurationError: librdkafka refuses the configuration; at once.
+            RuntimeError: No event loop of asyncio or uvloop runs.
         """
         chosen = config or _default_config()
         if not self._life.resume():
+            running_loop()
             opening = self._life.open(chosen, await fetch_token(chosen))
             if opening is not None:
                 await self._connect(opening)
@@ -113,7 +119,8 @@ class KafkaManager:
         """Refuse new events, flush within ``timeout`` seconds (10 when None), fail what is left, release everything.
 
         Never raises and never blocks the loop. Without a start, or the second time, it does nothing. Cancelling the
-        await does not keep the producer open: stopping continues in the background.
+        await does not keep the producer open: stopping continues in the background. Where no event loop of asyncio or
+        uvloop runs, it is a ``RuntimeError`` to await it, and the producer stays as it is.
 
         Returns:
             What became of the events that were not acknowledged yet.
@@ -121,11 +128,11 @@ class KafkaManager:
         producer = self._life.end()
         if producer is None:
             return StopReport(delivered=0, failed=0, elapsed_s=0.0)
-        counts = await producer.stop(_duration(_STOP_TIMEOUT_S if timeout is None else timeout))
+        counts = await _stop(producer, _duration(timeout, _STOP_TIMEOUT_S))
         level = logging.WARNING if counts.failed else logging.INFO
         outcome = f"{counts.delivered} events delivered, {counts.failed} failed"
         _logging.log(level, "stopped", f"stopped after {counts.elapsed_s:.3f} s: {outcome}")
-        release_mailboxes()
+        release_mailbox()
         return StopReport(delivered=counts.delivered, failed=counts.failed, elapsed_s=counts.elapsed_s)
 
     @property
@@ -148,14 +155,14 @@ class KafkaManager:
         producer = self._life.producer
         return producer is not None and producer.is_connected
 
-    async def health(self, timeout: float = 2.0) -> KafkaHealth:
+    async def health(self, timeout: float = _HEALTH_TIMEOUT_S) -> KafkaHealth:
         """Ask the cluster for its health, within ``timeout`` seconds.
 
         Never raises. Concurrent calls share one question to the cluster.
         """
         try:
-            health = await self.native_producer().health(_duration(timeout))
-        except KafkaError as error:
+            health = await self.native_producer().health(_duration(timeout, _HEALTH_TIMEOUT_S))
+        except Exception as error:
             health = Health(healthy=False, brokers=0, latency_ms=None, queued=0, in_flight=0, last_error=str(error))
         return KafkaHealth(
             healthy=health.healthy,
@@ -197,6 +204,7 @@ class KafkaManager:
             KafkaError: One of :mod:`kafka_email.exceptions`.
             TypeError: The event, the key or a header is of a wrong type.
             ValueError: Kafka allows no such topic or header name.
+            RuntimeError: No event loop of asyncio or uvloop runs.
             pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         """
         name = topic_name(topic)
@@ -261,9 +269,31 @@ def _warn_if_unverified(config: KafkaConfig) -> None:
         _logging.log(logging.WARNING, "tls_not_verified", message)
 
 
-def _duration(seconds: float) -> timedelta:
-    # At most 30 days: larger values overflow on their way to librdkafka's milliseconds.
-    return timedelta(seconds=min(max(0.0, seconds), _LONGEST_TIMEOUT_S))
+async def _stop(producer: PublishingProducer, timeout: timedelta) -> StopCounts:
+    try:
+        return await producer.stop(timeout)
+    except OSError:
+        # No descriptor is left to wake this loop with.
+        return await _stop_in_thread(producer, timeout)
+
+
+async def _stop_in_thread(producer: PublishingProducer, timeout: timedelta) -> StopCounts:
+    counts: list[StopCounts | None] = []
+    # Not `asyncio.to_thread`: the first use of it imports modules, which takes descriptors too.
+    thread = threading.Thread(target=lambda: counts.append(producer.stop_and_wait(timeout, timeout + _STOP_PATIENCE)))
+    thread.start()
+    while thread.is_alive():  # noqa: ASYNC110 - to be woken by the thread would take more code than this rare case is worth
+        await asyncio.sleep(_STOP_POLL_S)
+    return counts[0] or StopCounts(delivered=0, failed=producer.outstanding, elapsed_s=timeout.total_seconds())
+
+
+def _duration(seconds: Any, default: float) -> timedelta:
+    """Convert a timeout. What is no number counts as the default: those who take it never raise."""
+    try:
+        # At most 30 days: larger values overflow on their way to librdkafka's milliseconds.
+        return timedelta(seconds=float(min(max(0.0, seconds), _LONGEST_TIMEOUT_S)))
+    except Exception:
+        return timedelta(seconds=default)
 
 
 kafka_manager = KafkaManager()

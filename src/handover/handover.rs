@@ -5,11 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicBool, Ordering};
-#[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
@@ -24,7 +20,7 @@ pub(crate) trait Bell {
     fn clear(&self);
 }
 
-/// Waits until the loop has settled everything that it was handed.
+/// Waits until the loop has settled everything that it was handed, and has run the tasks that waited for it.
 pub(crate) trait OnSettled: Send + Sync {
     /// Whether the wait has been long enough.
     fn waited_enough(&self) -> bool;
@@ -35,9 +31,8 @@ pub(crate) trait OnSettled: Send + Sync {
 /// Items for one event loop, in the order in which they came.
 pub(crate) struct Handover<T, B> {
     pending: Mutex<Pending<T>>,
-    // Only the loop touches these two; the lock is held for moments.
-    at_hand: Mutex<VecDeque<T>>,
-    continues: AtomicBool,
+    // Only the loop touches this; the lock is held for moments.
+    taken: Mutex<Taken<T>>,
     bell: B,
 }
 
@@ -46,23 +41,24 @@ struct Pending<T> {
     on_settled: Vec<Arc<dyn OnSettled>>,
 }
 
+/// What the loop has taken.
+struct Taken<T> {
+    items: VecDeque<T>,
+    /// Those who wait for items that the loop has taken, or has settled since it last began.
+    on_settled: Vec<Arc<dyn OnSettled>>,
+}
+
 impl<T, B: Bell> Handover<T, B> {
     pub(crate) fn new(bell: B) -> Self {
         Self {
             pending: Mutex::new(Pending { items: Vec::new(), on_settled: Vec::new() }),
-            at_hand: Mutex::new(VecDeque::new()),
-            continues: AtomicBool::new(false),
+            taken: Mutex::new(Taken { items: VecDeque::new(), on_settled: Vec::new() }),
             bell,
         }
     }
 
     pub(crate) fn bell(&self) -> &B {
         &self.bell
-    }
-
-    /// How many items the loop has not taken yet.
-    pub(crate) fn waiting(&self) -> usize {
-        lock(&self.pending).items.len()
     }
 
     pub(crate) fn push(&self, item: T) {
@@ -92,43 +88,52 @@ impl<T, B: Bell> Handover<T, B> {
         }
     }
 
-    /// The loop was woken, or `is_continuation` of its last slice; returns whether it settles now, by [`Self::next`].
-    pub(crate) fn begin(&self, is_continuation: bool) -> bool {
-        // A continuation is scheduled already: ignore further wake-ups, so that one slice runs per loop iteration.
-        if self.continues.load(Ordering::Relaxed) && !is_continuation {
-            return false;
+    /// The loop was woken: it settles for a time slice now, item by item.
+    ///
+    /// It has run the tasks that waited for what it settled in the slice before: the loop looks at its bell after that.
+    pub(crate) fn begin(&self) {
+        // First of all: the ring for what comes from now on is for the next slice.
+        self.bell.clear();
+        for waits in self.take() {
+            waits.settled();
         }
-        self.continues.store(false, Ordering::Relaxed);
-        let mut at_hand = lock(&self.at_hand);
-        if at_hand.is_empty() {
-            self.bell.clear();
+    }
+
+    /// Takes the next items, if none are left; returns those who have waited to the end.
+    fn take(&self) -> SmallVec<[Arc<dyn OnSettled>; 1]> {
+        let mut taken = lock(&self.taken);
+        let mut pending = lock(&self.pending);
+        let is_settled = taken.items.is_empty() && pending.items.is_empty();
+        let heard = taken.on_settled.extract_if(.., |waits| is_settled || waits.waited_enough()).collect();
+        if taken.items.is_empty() {
             // Swap the buffers, so that neither side allocates again.
-            let empty = Vec::from(mem::take(&mut *at_hand));
-            *at_hand = mem::replace(&mut lock(&self.pending).items, empty).into();
+            let empty = Vec::from(mem::take(&mut taken.items));
+            taken.items = mem::replace(&mut pending.items, empty).into();
+            taken.on_settled.append(&mut pending.on_settled);
         }
-        true
+        heard
     }
 
     /// The next item to settle in this slice.
     pub(crate) fn next(&self) -> Option<T> {
-        lock(&self.at_hand).pop_front()
+        lock(&self.taken).items.pop_front()
     }
 
-    /// The slice ends; returns whether the loop has to continue by itself, without another ring.
-    pub(crate) fn end(&self) -> bool {
-        let nothing_at_hand = lock(&self.at_hand).is_empty();
-        let (is_settled, heard) = {
-            let mut pending = lock(&self.pending);
-            // The ring for what came meanwhile may be used up: loops without `add_reader` read it off the socket.
-            let is_settled = nothing_at_hand && pending.items.is_empty();
-            let heard = pending.on_settled.extract_if(.., |waits| is_settled || waits.waited_enough());
-            (is_settled, heard.collect::<SmallVec<[_; 1]>>())
+    /// Makes an item the next one.
+    pub(crate) fn put_back(&self, item: T) {
+        lock(&self.taken).items.push_front(item);
+    }
+
+    /// The slice ends. The loop wakes itself when something is left to do.
+    pub(crate) fn end(&self) {
+        let is_done = {
+            let taken = lock(&self.taken);
+            taken.items.is_empty() && taken.on_settled.is_empty()
         };
-        for waits in heard {
-            waits.settled();
+        // The ring for what is pending may be used up: it came before this slice began.
+        if !is_done || !lock(&self.pending).items.is_empty() {
+            self.bell.ring();
         }
-        self.continues.store(!is_settled, Ordering::Relaxed);
-        !is_settled
     }
 }
 

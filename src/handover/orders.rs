@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -50,30 +49,25 @@ enum Kind {
 /// Rounds of the loop while the threads run; more of them find no more, and take much longer.
 const ROUNDS: usize = 3;
 
-/// A callback in the loop's queue: `settle(is_continuation)`.
-type Scheduled = bool;
-
 struct EventLoop {
     kind: Kind,
     handover: Arc<Handover<u32, Socket>>,
-    scheduled: VecDeque<Scheduled>,
+    /// How often `settle` is in the loop's queue.
+    scheduled: usize,
     settled: Vec<u32>,
 }
 
 impl EventLoop {
     /// One iteration: looks at the socket, and runs what was scheduled. Returns whether there was anything to do.
     fn round(&mut self) -> bool {
-        let before = self.scheduled.len();
-        let rings = self.rings();
-        self.scheduled.extend(rings.then_some(false));
+        let rings = usize::from(self.rings());
         let due = match self.kind {
-            Kind::Watching => self.scheduled.len(),
-            Kind::Reading => before, // the reader's task runs in this round, and what it schedules in the next
+            Kind::Watching => rings,
+            // The reader's task runs in this round, and what it schedules in the next.
+            Kind::Reading => mem::replace(&mut self.scheduled, rings),
         };
-        for is_continuation in self.scheduled.drain(..due).collect::<Vec<_>>() {
-            self.settle(is_continuation);
-        }
-        rings || due > 0
+        (0..due).for_each(|_| self.settle());
+        rings + due > 0
     }
 
     fn rings(&self) -> bool {
@@ -85,11 +79,10 @@ impl EventLoop {
     }
 
     /// As `Mailbox.settle`, with time for one item in each slice.
-    fn settle(&mut self, is_continuation: bool) {
-        if self.handover.begin(is_continuation) {
-            self.settled.extend(self.handover.next());
-            self.scheduled.extend(self.handover.end().then_some(true));
-        }
+    fn settle(&mut self) {
+        self.handover.begin();
+        self.settled.extend(self.handover.next());
+        self.handover.end();
     }
 }
 
@@ -106,14 +99,13 @@ fn everything_arrives_once(kind: Kind) {
             let handover = Arc::clone(&handover);
             thread::spawn(move || handover.push(4))
         };
-        let mut event_loop = EventLoop { kind, handover, scheduled: VecDeque::new(), settled: Vec::new() };
+        let mut event_loop = EventLoop { kind, handover, scheduled: 0, settled: Vec::new() };
         for _ in 0..ROUNDS {
             event_loop.round();
         }
         batches.join().unwrap();
         single.join().unwrap();
         while event_loop.round() {}
-        assert_eq!(event_loop.handover.waiting(), 0, "the loop sleeps, and something is left");
         let settled = &mut event_loop.settled;
         let place = |item| settled.iter().position(|other| *other == item);
         assert!(place(1) < place(2) && place(2) < place(3), "{settled:?}");

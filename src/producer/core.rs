@@ -79,6 +79,7 @@ impl Core {
 
     /// Does what is due now for the events that wait.
     pub(super) fn tick(&self) {
+        self.loops.log_overdue();
         let Expired { waiting, queued } = self.pipeline.tick(self.status.is_closing(), self.refuse());
         for ticket in waiting {
             self.fail(ticket, self.status.expired_in_backlog(self.pipeline.met_full_queue()));

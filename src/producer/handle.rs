@@ -207,8 +207,9 @@ mod tests {
                 assert!(Instant::now() < deadline, "{} of {count} outcomes came", outcomes.len());
                 sleep(Duration::from_millis(1));
                 let handover = self.queue.handover();
-                handover.begin(true);
-                outcomes.extend(std::iter::from_fn(|| handover.next()).filter(|item| !matches!(item, Outcome::Log(_))));
+                handover.begin();
+                outcomes
+                    .extend(std::iter::from_fn(|| handover.next()).filter(|item| !matches!(item, Outcome::Lines(_))));
                 handover.end();
             }
             outcomes

@@ -15,6 +15,7 @@ mod core;
 mod counters;
 mod gate;
 mod handle;
+mod lines;
 mod loops;
 mod metrics;
 mod outcome;

@@ -1,11 +1,12 @@
 //! What an event loop hears from the native half.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::lines::Lines;
 use crate::kafka::failure::Failure;
 use crate::kafka::health::ClusterHealth;
 use crate::kafka::librdkafka::Acknowledgement;
-use crate::kafka::log_line::LogLine;
 
 /// An item in the queue of an event loop.
 pub(crate) enum Outcome {
@@ -13,8 +14,8 @@ pub(crate) enum Outcome {
     Event(u32, EventOutcome),
     /// The answer to the question in a slot; an error ends the question without an answer.
     Answer(u32, Result<Answer, Box<Failure>>),
-    /// A line for the application's log.
-    Log(Box<LogLine>),
+    /// Lines for the application's log are waiting.
+    Lines(Arc<Lines>),
 }
 
 /// What became of an event.

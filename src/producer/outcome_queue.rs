@@ -7,12 +7,9 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
+use super::lines::Lines;
 use super::outcome::Outcome;
 use crate::handover::{Handover, OnSettled, SocketBell};
-use crate::kafka::log_line::LogLine;
-
-/// Pending outcomes above which log lines are dropped.
-const MAX_PENDING_FOR_LOG: usize = 10_000;
 
 /// Outcomes for one event loop, in the order in which they happened.
 pub(crate) struct OutcomeQueue {
@@ -49,10 +46,8 @@ impl OutcomeQueue {
         self.handover.append(batch, on_settled);
     }
 
-    /// Adds a line for the log, unless the loop is far behind.
-    pub(super) fn log(&self, line: LogLine) {
-        if self.handover.waiting() < MAX_PENDING_FOR_LOG {
-            self.push(Outcome::Log(Box::new(line)));
-        }
+    /// Lets the loop write the lines that are waiting.
+    pub(super) fn write(&self, lines: &Arc<Lines>) {
+        self.push(Outcome::Lines(Arc::clone(lines)));
     }
 }

@@ -233,7 +233,9 @@ impl Pipeline {
     pub(super) fn end_batch(&self, batch: ReportedBatch, has_loop: bool) -> bool {
         self.counters.release(batch.bytes);
         self.gate.leave(batch.reports, batch.latency);
-        let is_turn = has_loop && self.gate.is_turn_due();
+        // After a lone event no wave is to be expected.
+        let is_lone = batch.reports == 1 && self.counts().outstanding() <= 1;
+        let is_turn = has_loop && !is_lone && self.gate.is_turn_due();
         if is_turn {
             self.gate.begin_turn();
         }

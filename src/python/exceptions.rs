@@ -42,6 +42,21 @@ pub(super) fn from_failure<'py>(
     module(py)?.getattr(name(failure.kind.class))?.call((failure.message.as_str(),), Some(&details))
 }
 
+/// As [`from_failure`], also when a signal handler raises meanwhile; returns what it raised.
+pub(super) fn from_failure_for_certain<'py>(
+    py: Python<'py>,
+    failure: &Failure,
+    event: Option<&UnderWay>,
+) -> (Bound<'py, PyAny>, PyResult<()>) {
+    match from_failure(py, failure, event) {
+        Ok(exception) => (exception, Ok(())),
+        Err(raised) => {
+            let exception = from_failure(py, failure, event);
+            (exception.unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any()), Err(raised))
+        }
+    }
+}
+
 /// The exception of a forked child that uses the producer it inherited.
 pub(super) fn inherited(py: Python<'_>) -> PyErr {
     let message = "this process was forked from one whose Kafka producer was started, and a producer's threads do not \

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::IntoPyObjectExt;
+use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit};
 use slab::Slab;
 
-use super::process_bound;
+use super::context::call_in;
+use super::process_bound::ProcessBound;
 use super::promise::Promise;
 use super::record_metadata::RecordMetadata;
 use super::reports::{Health, StopCounts};
@@ -25,16 +24,18 @@ use crate::kafka::librdkafka::Acknowledgement;
 use crate::kafka::log_line::LogLine;
 use crate::producer::{Answer, EventOutcome, Outcome, OutcomeQueue, METRICS};
 
-/// How long outcomes are settled, and the tasks that wait for them run, before the loop does something else.
-const TIME_SLICE: Duration = Duration::from_millis(1);
+/// How long outcomes are settled before the loop does something else. It runs the tasks that waited for them in one go,
+/// which takes several times as long.
+const TIME_SLICE: Duration = Duration::from_micros(250);
 
-static MAILBOXES: Mutex<Vec<Py<Mailbox>>> = Mutex::new(Vec::new());
-
-/// The mailbox of one event loop.
-#[pyclass(frozen, module = "kafka_email._core")]
+/// The mailbox of one event loop, which owns it: whoever else has it keeps the loop alive.
+#[pyclass(frozen, weakref, module = "kafka_email._core")]
 pub(super) struct Mailbox {
-    queue: Arc<OutcomeQueue>,
+    queue: ProcessBound<Arc<OutcomeQueue>>,
+    id: u32,
     event_loop: Py<PyAny>,
+    /// Ends the watch over the queue's socket.
+    unlisten: Mutex<Option<Py<PyAny>>>,
     /// The module that writes the application's log.
     logging: Py<PyAny>,
     // Taken for moments, on the loop's thread with the GIL held, and never while Python code runs.
@@ -43,36 +44,41 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    /// The mailbox of the running loop, made by the first call there.
-    pub(super) fn of_running_loop(py: Python<'_>) -> PyResult<Py<Self>> {
-        let event_loop = running_loop(py)?;
-        if let Some(mailbox) = MAILBOXES.lock().iter().find(|mailbox| mailbox.get().event_loop.is(&event_loop)) {
-            return Ok(mailbox.clone_ref(py));
-        }
-        Self::open(py, &event_loop)
-    }
-
-    fn open(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
-        discard_closed(py)?;
-        let wakeup = py.import("kafka_email._wakeup")?;
-        let mailbox = Py::new(
-            py,
-            Self {
-                queue: Arc::new(OutcomeQueue::new()?),
-                event_loop: event_loop.clone().unbind(),
-                logging: py.import("kafka_email._logging")?.unbind().into_any(),
-                events: Mutex::default(),
-                questions: Mutex::default(),
-            },
-        )?;
-        wakeup.call_method1("listen", (event_loop, &mailbox))?;
-        MAILBOXES.lock().push(mailbox.clone_ref(py));
+    /// Makes a mailbox, and lets its loop watch it.
+    pub(super) fn open<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let queue = Arc::new(new_queue(py)?);
+        let mailbox = Self {
+            id: queue.id(),
+            queue: ProcessBound::new(queue),
+            event_loop: event_loop.clone().unbind(),
+            unlisten: Mutex::default(),
+            logging: py.import("kafka_email._logging")?.unbind().into_any(),
+            events: Mutex::default(),
+            questions: Mutex::default(),
+        };
+        let mailbox = Bound::new(py, mailbox)?;
+        let unlisten = py.import("kafka_email._wakeup")?.call_method1("listen", (event_loop, &mailbox))?;
+        *mailbox.get().unlisten.lock() = Some(unlisten.unbind());
         Ok(mailbox)
     }
 
+    /// Lets the loop forget the mailbox.
+    pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let unlisten = self.unlisten.lock().take();
+        unlisten.map_or(Ok(()), |unlisten| unlisten.call0(py).map(drop))
+    }
+
+    pub(super) fn is_of(&self, event_loop: &Bound<'_, PyAny>) -> bool {
+        self.event_loop.is(event_loop)
+    }
+
     /// The queue that native threads push to.
-    pub(super) fn queue(&self) -> &Arc<OutcomeQueue> {
-        &self.queue
+    ///
+    /// # Errors
+    /// When a parent process made it.
+    pub(super) fn queue(&self, py: Python<'_>) -> PyResult<&Arc<OutcomeQueue>> {
+        self.queue.get().ok_or_else(|| exceptions::inherited(py))
     }
 
     /// A promise of this loop.
@@ -95,8 +101,8 @@ impl Mailbox {
     }
 
     /// Registers an event of a batch; its outcome becomes the result at the index.
-    pub(super) fn register_part(&self, results: &Arc<Results>, index: usize, event: UnderWay) -> Ticket {
-        self.insert(Target::Part(Arc::clone(results), index), event)
+    pub(super) fn register_part(&self, results: &Bound<'_, Results>, index: usize, event: UnderWay) -> Ticket {
+        self.insert(Target::Part(results.clone().unbind(), index), event)
     }
 
     fn insert(&self, target: Target, event: UnderWay) -> Ticket {
@@ -106,7 +112,7 @@ impl Mailbox {
 
     fn ticket(&self, slot: usize) -> Ticket {
         // More than 4 billion waiters do not fit into memory.
-        Ticket::new(self.queue.id(), u32::try_from(slot).unwrap_or(u32::MAX))
+        Ticket::new(self.id, u32::try_from(slot).unwrap_or(u32::MAX))
     }
 
     /// Forgets an event that was not accepted, and returns the exception that says why.
@@ -117,7 +123,7 @@ impl Mailbox {
         let exception = exceptions::from_failure(py, failure, event.as_ref()).and_then(|exception| {
             // After a stop there is no log line, as there is none before a start.
             if let (Some(event), false) = (&event, failure.kind.class == Class::Closed) {
-                self.log_failure(py, event, &exception)?;
+                self.log_failure(py, event, &exception, None)?;
             }
             Ok(exception)
         });
@@ -129,44 +135,24 @@ impl Mailbox {
         self.events.lock().try_remove(ticket.slot() as usize)
     }
 
-    /// Breaks the cycles between promises, their tasks and this mailbox, whose loop will never run them.
-    fn abandon(&self, py: Python<'_>) {
-        let events = mem::take(&mut *self.events.lock());
-        let questions = mem::take(&mut *self.questions.lock());
-        let of_events = events.iter().filter_map(|(_, waiter)| waiter.target.promise());
-        for promise in of_events.chain(questions.iter().map(|(_, promise)| promise)) {
-            promise.bind(py).get().forget_callbacks();
-        }
-    }
-
-    /// Settles what is at hand, until nothing is left of it or time is up.
-    fn settle_until(&self, py: Python<'_>, end: Instant) -> PyResult<()> {
+    /// Settles what is at hand, until nothing is left of it, time is up, or the application's code fails: a signal
+    /// handler, say, or a log handler. The loop then hears of that, as of an error of any callback, and calls again.
+    fn settle_until(&self, py: Python<'_>, queue: &OutcomeQueue, end: Instant) -> PyResult<()> {
         let logs_deliveries = self.logging.call_method0(py, intern!(py, "logs_deliveries"))?.extract(py)?;
-        while let Some(outcome) = self.queue.handover().next() {
-            let settled = match outcome {
-                Outcome::Event(slot, outcome) => self.settle_event(py, slot, outcome, logs_deliveries),
-                Outcome::Answer(slot, answer) => self.settle_question(py, slot, answer),
-                Outcome::Log(line) => self.log(py, *line),
-            };
-            if let Err(error) = settled {
-                self.report_unraisable(py, error)?;
+        while let Some(outcome) = queue.handover().next() {
+            match outcome {
+                Outcome::Event(slot, outcome) => self.settle_event(py, slot, outcome, logs_deliveries)?,
+                Outcome::Answer(slot, answer) => self.settle_question(py, slot, answer)?,
+                Outcome::Lines(lines) => {
+                    if let Some(line) = lines.next() {
+                        queue.handover().put_back(Outcome::Lines(lines));
+                        self.log(py, line)?;
+                    }
+                }
             }
             if Instant::now() >= end {
                 break;
             }
-        }
-        Ok(())
-    }
-
-    /// `KeyboardInterrupt` and `SystemExit` propagate; other exceptions of resumed tasks and of log handlers go to
-    /// `sys.unraisablehook`, so that settling goes on.
-    fn report_unraisable(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
-        if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
-            return Err(error);
-        }
-        // Nothing is left to report to when the loop was closed in the middle of it.
-        if !self.event_loop.call_method0(py, intern!(py, "is_closed"))?.extract::<bool>(py)? {
-            error.write_unraisable(py, None);
         }
         Ok(())
     }
@@ -192,7 +178,8 @@ impl Mailbox {
             Ok(Answer::Stopped(report)) => StopCounts::from(report).into_bound_py_any(py)?,
             Ok(Answer::Health(health)) => Health::from(*health).into_bound_py_any(py)?,
             Err(failure) => {
-                return Promise::reject(promise, exceptions::from_failure(py, &failure, None)?.cast_into()?)
+                let (exception, raised) = exceptions::from_failure_for_certain(py, &failure, None);
+                return Promise::reject(promise, exception.cast_into()?).and(raised);
             }
         };
         Promise::resolve(promise, answer)
@@ -207,9 +194,9 @@ impl Mailbox {
         logs: bool,
     ) -> PyResult<()> {
         // The caller gets the result also when a log handler of the application fails.
-        let logged = if logs { self.log_delivery(py, &event, stored) } else { Ok(()) };
-        target.resolve(RecordMetadata::acknowledged(event.topic, stored, event.id).into_bound_py_any(py)?)?;
-        logged
+        let logged = if logs { self.log_delivery(py, &event, stored, target.context(py)) } else { Ok(()) };
+        let stored = RecordMetadata::acknowledged(event.topic, stored, event.id).into_bound_py_any(py)?;
+        target.resolve(stored).and(logged)
     }
 
     /// Rejects the caller's promise at the deadline. The slot stays taken until the delivery report comes.
@@ -224,10 +211,9 @@ impl Mailbox {
 
     fn fail(&self, py: Python<'_>, target: &Target, event: &UnderWay, failure: &Failure) -> PyResult<()> {
         METRICS.fail(failure.kind.class);
-        let exception = exceptions::from_failure(py, failure, Some(event))?;
-        let logged = self.log_failure(py, event, &exception);
-        target.reject(exception)?;
-        logged
+        let (exception, raised) = exceptions::from_failure_for_certain(py, failure, Some(event));
+        let logged = self.log_failure(py, event, &exception, target.context(py));
+        target.reject(exception).and(raised).and(logged)
     }
 
     fn log(&self, py: Python<'_>, line: LogLine) -> PyResult<()> {
@@ -235,95 +221,93 @@ impl Mailbox {
         self.logging.call_method1(py, intern!(py, "log_native"), arguments).map(drop)
     }
 
-    fn log_delivery(&self, py: Python<'_>, event: &UnderWay, stored: Acknowledgement) -> PyResult<()> {
-        let arguments = (event.id.to_string(), &event.topic, stored.partition, stored.offset, &event.event_type);
-        self.logging.call_method1(py, intern!(py, "delivered"), arguments).map(drop)
+    fn log_delivery(
+        &self,
+        py: Python<'_>,
+        event: &UnderWay,
+        stored: Acknowledgement,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let function = self.logging.getattr(py, intern!(py, "delivered"))?;
+        let id = event.id.to_string();
+        let arguments = (function, id, &event.topic, stored.partition, stored.offset, &event.event_type);
+        call_in(context, arguments.into_pyobject(py)?)
     }
 
-    fn log_failure(&self, py: Python<'_>, event: &UnderWay, exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        let arguments = (event.id.to_string(), &event.topic, &event.event_type, exception);
-        self.logging.call_method1(py, intern!(py, "failed"), arguments).map(drop)
+    fn log_failure(
+        &self,
+        py: Python<'_>,
+        event: &UnderWay,
+        exception: &Bound<'_, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let function = self.logging.getattr(py, intern!(py, "failed"))?;
+        let arguments = (function, event.id.to_string(), &event.topic, &event.event_type, exception);
+        call_in(context, arguments.into_pyobject(py)?)
     }
 
-    fn is_unused(&self) -> bool {
+    pub(super) fn is_unused(&self) -> bool {
         self.events.lock().is_empty() && self.questions.lock().is_empty()
     }
 }
 
+// PyO3 hands arguments over by value.
+#[allow(clippy::needless_pass_by_value)]
 #[pymethods]
 impl Mailbox {
     /// File descriptor (a socket's) that becomes readable when there is something to settle.
     #[cfg(unix)]
-    fn fileno(&self) -> i32 {
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         use std::os::fd::AsRawFd;
-        self.queue.handover().bell().listening().as_raw_fd()
+        Ok(self.queue(py)?.handover().bell().listening().as_raw_fd())
     }
 
     /// Handle of the socket that becomes readable when there is something to settle.
     #[cfg(windows)]
-    fn fileno(&self) -> u64 {
+    fn fileno(&self, py: Python<'_>) -> PyResult<u64> {
         use std::os::windows::io::AsRawSocket;
-        self.queue.handover().bell().listening().as_raw_socket()
+        Ok(self.queue(py)?.handover().bell().listening().as_raw_socket())
     }
 
-    /// Settles what has come, for one time slice. The loop calls it when the socket is readable, and to continue.
-    #[pyo3(signature = (continues=false))]
-    fn settle(slf: &Bound<'_, Self>, continues: bool) -> PyResult<()> {
-        let (py, mailbox) = (slf.py(), slf.get());
-        let handover = mailbox.queue.handover();
-        if !handover.begin(continues) {
-            return Ok(());
-        }
-        let settled = mailbox.settle_until(py, Instant::now() + TIME_SLICE);
-        if handover.end() {
-            let again = slf.getattr(intern!(py, "settle"))?;
-            mailbox.event_loop.call_method1(py, intern!(py, "call_soon"), (again, true))?;
-        }
+    /// Settles what has come, for one time slice. The loop calls it when the socket is readable.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        // A forked child that runs the loop of its parent has nothing to settle.
+        let Some(queue) = self.queue.get() else { return Ok(()) };
+        queue.handover().begin();
+        let settled = self.settle_until(py, queue, Instant::now() + TIME_SLICE);
+        queue.handover().end();
         settled
     }
-}
 
-/// Drops the running loop's mailbox if nothing is pending in it, and the mailboxes of closed loops.
-#[pyfunction]
-pub(super) fn release_mailboxes(py: Python<'_>) -> PyResult<()> {
-    discard_closed(py)?;
-    let event_loop = running_loop(py)?;
-    let mailbox = {
-        let mut mailboxes = MAILBOXES.lock();
-        let unused = mailboxes.iter().position(|mailbox| {
-            let mailbox = mailbox.get();
-            mailbox.event_loop.is(&event_loop) && mailbox.is_unused()
-        });
-        unused.map(|index| mailboxes.swap_remove(index))
-    };
-    if let Some(mailbox) = mailbox {
-        py.import("kafka_email._wakeup")?.call_method1("unlisten", (event_loop, mailbox))?;
-    }
-    Ok(())
-}
-
-/// Leaves everything that has native threads to the parent process. Runs in the child after each fork.
-#[pyfunction]
-pub(super) fn forget_inherited() {
-    process_bound::begin_generation();
-    // Nobody frees the mailboxes: threads that exist in the parent only may hold their locks.
-    mem::forget(mem::take(&mut *MAILBOXES.lock()));
-}
-
-fn discard_closed(py: Python<'_>) -> PyResult<()> {
-    let all: Vec<Py<Mailbox>> = MAILBOXES.lock().iter().map(|mailbox| mailbox.clone_ref(py)).collect();
-    for mailbox in all {
-        if mailbox.get().event_loop.call_method0(py, intern!(py, "is_closed"))?.extract(py)? {
-            // Dropped when the lock is released: dropping runs Python code.
-            let gone: Vec<_> = MAILBOXES.lock().extract_if(.., |kept| kept.is(&mailbox)).collect();
-            drop(gone);
-            mailbox.get().abandon(py);
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        // While they are locked somebody uses them: they are no garbage.
+        if let Some(unlisten) = self.unlisten.try_lock() {
+            visit.call(&*unlisten)?;
         }
+        if let Some(events) = self.events.try_lock() {
+            events.iter().try_for_each(|(_, waiter)| waiter.target.traverse(&visit))?;
+        }
+        if let Some(questions) = self.questions.try_lock() {
+            questions.iter().try_for_each(|(_, promise)| visit.call(promise))?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn __clear__(&self) {
+        // Dropped when the locks are released: dropping may run Python code.
+        let events = mem::take(&mut *self.events.lock());
+        let questions = mem::take(&mut *self.questions.lock());
+        let unlisten = self.unlisten.lock().take();
+        drop((events, questions, unlisten));
+    }
 }
 
-fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()
+/// Loops that nobody closed keep their descriptors until they are found to be garbage.
+fn new_queue(py: Python<'_>) -> PyResult<OutcomeQueue> {
+    if let Ok(queue) = OutcomeQueue::new() {
+        return Ok(queue);
+    }
+    py.import("gc")?.call_method0("collect")?;
+    Ok(OutcomeQueue::new()?)
 }

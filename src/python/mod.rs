@@ -7,10 +7,12 @@
 mod batch;
 mod broker;
 mod clock;
+mod context;
 mod encoder;
 mod exceptions;
 mod headers;
 mod mailbox;
+mod mailboxes;
 mod metadata;
 mod metrics;
 mod process_bound;
@@ -35,7 +37,9 @@ pub mod _core {
     #[pymodule_export]
     use super::broker::{EmbeddedBrokerRef, StoredRecord};
     #[pymodule_export]
-    use super::mailbox::{forget_inherited, release_mailboxes, Mailbox};
+    use super::mailbox::Mailbox;
+    #[pymodule_export]
+    use super::mailboxes::{forget_inherited, release_mailbox};
     #[pymodule_export]
     use super::metrics::{count_invalid, metrics, Histogram, Metrics};
     #[pymodule_export]

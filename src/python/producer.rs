@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit};
 use smallvec::SmallVec;
 
 use super::batch::Batch;
@@ -18,7 +19,7 @@ use super::promise::{Promise, Withdraw};
 use super::reports::{Gauges, StopCounts};
 use super::results::Results;
 use super::under_way::UnderWay;
-use super::{encoder, exceptions, headers};
+use super::{encoder, exceptions, headers, mailboxes};
 use crate::email::{EventId, EventIds, Timestamp};
 use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
@@ -69,6 +70,11 @@ impl Withdraw for Withdrawal {
         }
         Ok(())
     }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.producer)?;
+        visit.call(&self.mailbox)
+    }
 }
 
 impl ProducerRef {
@@ -79,8 +85,8 @@ impl ProducerRef {
     /// The producer, and the mailbox of the running loop, which gets its outcomes.
     fn attached(&self, py: Python<'_>) -> PyResult<(&Producer, Py<Mailbox>)> {
         let producer = self.native(py)?;
-        let mailbox = Mailbox::of_running_loop(py)?;
-        producer.attach(mailbox.get().queue());
+        let mailbox = mailboxes::of_running_loop(py)?;
+        producer.attach(mailbox.get().queue(py)?);
         Ok((producer, mailbox))
     }
 
@@ -146,8 +152,9 @@ impl ProducerRef {
         let settings: Settings = pythonize::depythonize(config)
             .map_err(|_| PyValueError::new_err("the configuration does not fit this version of kafka_email._core"))?;
         let source = settings.client_id().to_owned();
-        let mailbox = Mailbox::of_running_loop(config.py())?;
-        let native = Producer::open(settings, log_native, token.map(TokenRef::native), mailbox.get().queue())?;
+        let py = config.py();
+        let mailbox = mailboxes::of_running_loop(py)?;
+        let native = Producer::open(settings, log_native, token.map(TokenRef::native), mailbox.get().queue(py)?)?;
         let ids = EventIds::new().map_err(|error| PyRuntimeError::new_err(format!("no randomness: {error}")))?;
         Ok(Self { native: ProcessBound::new(native), ids, source })
     }
@@ -205,7 +212,7 @@ impl ProducerRef {
         let (producer, mailbox) = this.attached(py)?;
         let promise = mailbox.get().promise(py)?;
         let count = count.min(batch.__len__().saturating_sub(first));
-        let results = Results::new(promise.clone().unbind(), count);
+        let results = Bound::new(py, Results::new(promise.clone().unbind(), count))?;
         let mut waiting = HashSet::new();
         for (index, encoded) in batch.from(first).take(count).enumerate() {
             let id = this.ids.next(Timestamp::now());
@@ -220,7 +227,7 @@ impl ProducerRef {
                 Ok(Accepted::Waiting) => drop(waiting.insert(ticket)),
                 Err(failure) => {
                     let refusal = mailbox.get().refuse(py, ticket, &failure);
-                    results.put(index, refusal.into_value(py).into_bound(py).into_any())?;
+                    results.get().put(index, refusal.into_value(py).into_bound(py).into_any())?;
                 }
             }
         }

@@ -1,8 +1,7 @@
 //! What a coroutine awaits: the outcome of one event, or the answer to one question.
 //!
 //! asyncio takes any object for a future that follows the protocol of one (`asyncio.isfuture`). A promise is cheaper than
-//! an `asyncio.Future`, above all because it resumes its tasks as soon as it is settled: a mailbox settles in a callback
-//! of the loop, where no task is running, which saves the way over the loop's list of callbacks.
+//! an `asyncio.Future`, and resumes its tasks in the same way: by the loop's `call_soon`, in the context of the task.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +12,16 @@ use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 use smallvec::SmallVec;
+
+use super::context::copy_context;
 
 /// Takes an event back that still waits for space in the queue.
 pub(super) trait Withdraw: Send + Sync {
     fn withdraw(&self, py: Python<'_>) -> PyResult<()>;
+    /// Shows the garbage collector what it refers to.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
 
 /// An awaitable of one event loop. The mailbox of that loop settles it, once.
@@ -27,6 +31,8 @@ pub(super) struct Promise {
     // Taken for moments, and never while Python code runs.
     state: Mutex<State>,
     is_yielded: AtomicBool,
+    /// Whether somebody has asked for the outcome, as a task does when it is resumed.
+    is_taken: AtomicBool,
 }
 
 enum State {
@@ -41,14 +47,15 @@ type Callbacks = SmallVec<[Callback; 1]>;
 
 struct Callback {
     function: Py<PyAny>,
-    context: Option<Py<PyAny>>,
+    context: Py<PyAny>,
 }
 
 impl Promise {
     /// A promise to the coroutines of this loop.
     pub(super) fn new(event_loop: Py<PyAny>) -> Self {
         let open = State::Open { callbacks: Callbacks::new(), withdrawal: None };
-        Self { event_loop, state: Mutex::new(open), is_yielded: AtomicBool::new(false) }
+        let (is_yielded, is_taken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { event_loop, state: Mutex::new(open), is_yielded, is_taken }
     }
 
     /// Lets a cancellation take something back.
@@ -58,27 +65,27 @@ impl Promise {
         }
     }
 
-    /// Settles with a result, unless it is settled; runs the tasks that wait for it.
+    /// The context of whoever waits for it, if somebody does.
+    pub(super) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &*self.state.lock() {
+            State::Open { callbacks, .. } => callbacks.first().map(|callback| callback.context.clone_ref(py)),
+            _ => None,
+        }
+    }
+
+    /// Settles with a result, unless it is settled; the loop resumes the tasks that wait for it.
     pub(super) fn resolve(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
         Self::settle(slf, State::Resolved(result.unbind()))
     }
 
-    /// Settles with an exception, unless it is settled; runs the tasks that wait for it.
+    /// Settles with an exception, unless it is settled; the loop resumes the tasks that wait for it.
     pub(super) fn reject(slf: &Bound<'_, Self>, exception: Bound<'_, PyBaseException>) -> PyResult<()> {
         Self::settle(slf, State::Rejected(exception.unbind()))
     }
 
     fn settle(slf: &Bound<'_, Self>, settled: State) -> PyResult<()> {
         let Some(callbacks) = slf.get().close(settled).map(|(callbacks, _)| callbacks) else { return Ok(()) };
-        for callback in callbacks {
-            match &callback.context {
-                Some(context) => {
-                    context.bind(slf.py()).call_method1(intern!(slf.py(), "run"), (callback.function, slf))?
-                }
-                None => callback.function.bind(slf.py()).call1((slf,))?,
-            };
-        }
-        Ok(())
+        Self::call_all_soon(slf, callbacks)
     }
 
     fn close(&self, settled: State) -> Option<(Callbacks, Option<Box<dyn Withdraw>>)> {
@@ -90,15 +97,6 @@ impl Promise {
             State::Open { callbacks, withdrawal } => Some((callbacks, withdrawal)),
             _ => None,
         }
-    }
-
-    /// Drops the callbacks, because the loop is closed: task and promise would keep each other alive.
-    pub(super) fn forget_callbacks(&self) {
-        let forgotten = match &mut *self.state.lock() {
-            State::Open { callbacks, .. } => mem::take(callbacks),
-            _ => Callbacks::new(),
-        };
-        drop(forgotten);
     }
 
     /// What the awaiting coroutine gets, if the promise is settled.
@@ -114,17 +112,33 @@ impl Promise {
         }
     }
 
-    fn call_soon(slf: &Bound<'_, Self>, callback: Callback) -> PyResult<()> {
-        let arguments = PyDict::new(slf.py());
-        if let Some(context) = callback.context {
-            arguments.set_item(intern!(slf.py(), "context"), context)?;
+    /// Lets the loop call all of them; returns the first error of it.
+    fn call_all_soon(slf: &Bound<'_, Self>, callbacks: Callbacks) -> PyResult<()> {
+        callbacks.into_iter().map(|callback| Self::call_soon(slf, &callback)).fold(Ok(()), Result::and)
+    }
+
+    fn call_soon(slf: &Bound<'_, Self>, callback: &Callback) -> PyResult<()> {
+        let py = slf.py();
+        let event_loop = slf.get().event_loop.bind(py);
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "context"), &callback.context)?;
+        let call_soon = intern!(py, "call_soon");
+        let Err(raised) = event_loop.call_method(call_soon, (&callback.function, slf), Some(&context)) else {
+            return Ok(());
+        };
+        if event_loop.call_method0(intern!(py, "is_closed"))?.extract()? {
+            // Nobody waits there any more.
+            return Ok(());
         }
-        let event_loop = slf.get().event_loop.bind(slf.py());
-        event_loop.call_method(intern!(slf.py(), "call_soon"), (callback.function, slf), Some(&arguments))?;
-        Ok(())
+        // A signal handler raised in there, before the loop had the callback or after it.
+        let again = (slf.getattr(intern!(py, "_resume"))?, &callback.function);
+        let _ = event_loop.call_method(call_soon, again, Some(&context));
+        Err(raised)
     }
 }
 
+// PyO3 hands arguments over by value.
+#[allow(clippy::needless_pass_by_value)]
 #[pymethods]
 impl Promise {
     fn __await__(slf: Py<Self>) -> Py<Self> {
@@ -173,6 +187,7 @@ impl Promise {
 
     /// As ``asyncio.Future.result``.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.is_taken.store(true, Ordering::Relaxed);
         self.outcome(py).ok_or_else(|| InvalidStateError::new_err("Result is not set."))?
     }
 
@@ -188,46 +203,82 @@ impl Promise {
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let Some((callbacks, withdrawal)) = slf.get().close(State::Cancelled(msg)) else { return Ok(false) };
-        if let Some(withdrawal) = withdrawal {
-            withdrawal.withdraw(slf.py())?;
-        }
-        for callback in callbacks {
-            Self::call_soon(slf, callback)?;
-        }
+        let withdrawn = withdrawal.map_or(Ok(()), |withdrawal| withdrawal.withdraw(slf.py()));
+        Self::call_all_soon(slf, callbacks).and(withdrawn)?;
         Ok(true)
+    }
+
+    /// Calls a callback, unless it was called already.
+    fn _resume(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !slf.get().is_taken.load(Ordering::Relaxed) {
+            function.call1((slf,))?;
+        }
+        Ok(())
     }
 
     /// As ``asyncio.Future.add_done_callback``.
     #[pyo3(signature = (function, /, *, context=None))]
     fn add_done_callback(slf: &Bound<'_, Self>, function: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
+        let context = match context {
+            Some(context) => context,
+            None => copy_context(slf.py())?.unbind(),
+        };
         let callback = Callback { function, context };
         if let State::Open { callbacks, .. } = &mut *slf.get().state.lock() {
             callbacks.push(callback);
             return Ok(());
         }
-        Self::call_soon(slf, callback)
+        Self::call_soon(slf, &callback)
     }
 
     /// As ``asyncio.Future.remove_done_callback``.
     fn remove_done_callback(&self, function: &Bound<'_, PyAny>) -> PyResult<usize> {
-        // Compared outside of the lock: comparing may run Python code.
-        let callbacks = match &mut *self.state.lock() {
-            State::Open { callbacks, .. } => mem::take(callbacks),
+        let py = function.py();
+        let others: SmallVec<[Py<PyAny>; 1]> = match &*self.state.lock() {
+            State::Open { callbacks, .. } => callbacks.iter().map(|callback| callback.function.clone_ref(py)).collect(),
             _ => return Ok(0),
         };
-        let before = callbacks.len();
-        let mut kept = Callbacks::new();
-        for callback in callbacks {
-            if !callback.function.bind(function.py()).eq(function)? {
-                kept.push(callback);
+        // Outside of the lock: comparing may run Python code, and dropping too.
+        let mut equal: SmallVec<[Py<PyAny>; 1]> = SmallVec::new();
+        for other in others {
+            if other.bind(py).eq(function)? {
+                equal.push(other);
             }
         }
-        let removed = before - kept.len();
-        if let State::Open { callbacks, .. } = &mut *self.state.lock() {
-            kept.append(callbacks);
-            *callbacks = kept;
+        let removed: Callbacks = match &mut *self.state.lock() {
+            State::Open { callbacks, .. } => {
+                let (removed, kept) =
+                    mem::take(callbacks).into_iter().partition(|one| equal.iter().any(|other| other.is(&one.function)));
+                *callbacks = kept;
+                removed
+            }
+            _ => Callbacks::new(),
+        };
+        Ok(removed.len())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        // While it is locked somebody uses it: it is no garbage.
+        match self.state.try_lock().as_deref() {
+            Some(State::Open { callbacks, withdrawal }) => {
+                for Callback { function, context } in callbacks {
+                    visit.call(function)?;
+                    visit.call(context)?;
+                }
+                withdrawal.as_ref().map_or(Ok(()), |withdrawal| withdrawal.traverse(&visit))
+            }
+            Some(State::Resolved(result)) => visit.call(result),
+            Some(State::Rejected(exception)) => visit.call(exception),
+            Some(State::Cancelled(message)) => visit.call(message),
+            None => Ok(()),
         }
-        Ok(removed)
+    }
+
+    fn __clear__(&self) {
+        // Dropped when the lock is released: dropping may run Python code.
+        let garbage = mem::replace(&mut *self.state.lock(), State::Cancelled(None));
+        drop(garbage);
     }
 
     fn __repr__(&self) -> &'static str {

@@ -1,8 +1,7 @@
 //! Who gets the outcome of an event.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::promise::Promise;
 use super::results::Results;
@@ -20,7 +19,7 @@ pub(super) enum Target {
     /// A promise of its own.
     Alone(Py<Promise>),
     /// The results of a batch, at this index.
-    Part(Arc<Results>, usize),
+    Part(Py<Results>, usize),
     /// Nowhere: the deadline was the answer.
     Nobody,
 }
@@ -29,7 +28,7 @@ impl Target {
     pub(super) fn resolve(&self, result: Bound<'_, PyAny>) -> PyResult<()> {
         match self {
             Self::Alone(promise) => Promise::resolve(promise.bind(result.py()), result),
-            Self::Part(results, index) => results.put(*index, result),
+            Self::Part(results, index) => results.get().put(*index, result),
             Self::Nobody => Ok(()),
         }
     }
@@ -37,16 +36,26 @@ impl Target {
     pub(super) fn reject(&self, exception: Bound<'_, PyAny>) -> PyResult<()> {
         match self {
             Self::Alone(promise) => Promise::reject(promise.bind(exception.py()), exception.cast_into()?),
-            Self::Part(results, index) => results.put(*index, exception),
+            Self::Part(results, index) => results.get().put(*index, exception),
             Self::Nobody => Ok(()),
         }
     }
 
-    pub(super) fn promise(&self) -> Option<&Py<Promise>> {
+    /// The context of whoever waits, if somebody does.
+    pub(super) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match self {
-            Self::Alone(promise) => Some(promise),
-            Self::Part(results, _) => Some(results.promise()),
+            Self::Alone(promise) => promise.get().context(py),
+            Self::Part(results, _) => results.get().promise().get().context(py),
             Self::Nobody => None,
+        }
+    }
+
+    /// Shows the garbage collector what it refers to.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Alone(promise) => visit.call(promise),
+            Self::Part(results, _) => visit.call(results),
+            Self::Nobody => Ok(()),
         }
     }
 }

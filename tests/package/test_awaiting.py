@@ -3,15 +3,17 @@
 import asyncio
 import contextvars
 import logging
+import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import uvloop
 
-from kafka_email import EmailPublisher, RecordMetadata, kafka_manager
+from kafka_email import AuthorizationError, EmailPublisher, KafkaError, RecordMetadata, kafka_manager
 from kafka_email.testing import EmbeddedBroker
 from support.package.embedded import ADDRESS, config_for, publish, publishes, usernames
 
@@ -206,3 +208,93 @@ def test_a_slow_log_handler_delays_results_and_swallows_none(run, broker: Embedd
     finally:
         logger.removeHandler(slow)
         logger.setLevel(logging.NOTSET)
+
+
+class Alarm(Exception):
+    """What a signal handler of the application raises."""
+
+
+@pytest.fixture(params=[Alarm, KeyboardInterrupt])
+def alarm(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Sends this process a signal whose handler raises; does nothing the second time."""
+    left = [request.param]
+
+    def handler(*_: Any) -> None:
+        raise left.pop()
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    yield lambda: signal.raise_signal(signal.SIGUSR1) if left else None
+    signal.signal(signal.SIGUSR1, before)
+
+
+def outcomes(loop: asyncio.AbstractEventLoop, broker: EmbeddedBroker, count: int) -> list[Any]:
+    """Publishes events whose outcomes arrive together; goes on where an exception of a signal handler ends the loop."""
+    raised: list[BaseException] = []
+    loop.set_exception_handler(lambda _, context: raised.append(context["exception"]))
+    broker.round_trip_ms = 100
+    tasks = [loop.create_task(publish(str(number))) for number in range(count)]
+    everything = asyncio.gather(*tasks, return_exceptions=True)
+    with suppress(KeyboardInterrupt):
+        loop.run_until_complete(everything)
+        assert [type(error) for error in raised] == [Alarm]
+    return loop.run_until_complete(everything)
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before it is scheduled", "after it is scheduled"])
+def test_a_signal_while_tasks_are_resumed(alarm: Callable[[], None], is_after: bool, broker: EmbeddedBroker) -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
+            is_resumption = bool(args) and type(args[0]).__name__ == "Promise"
+            if is_resumption and not is_after:
+                alarm()
+            handle = super().call_soon(callback, *args, context=context)
+            if is_resumption and is_after:
+                alarm()
+            return handle
+
+    asyncio.run(kafka_manager.start(config_for(broker)))
+    loop = Loop()
+    try:
+        assert [result.offset for result in outcomes(loop, broker, 5)] == [0, 1, 2, 3, 4]
+        loop.run_until_complete(kafka_manager.stop())
+    finally:
+        loop.close()
+
+
+def test_a_signal_while_failures_are_put_into_words(
+    alarm: Callable[[], None], broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = KafkaError.__init__
+
+    def interrupted(self: KafkaError, *args: Any, **details: Any) -> None:
+        alarm()
+        plain(self, *args, **details)
+
+    asyncio.run(kafka_manager.start(config_for(broker, max_in_flight_requests=1)))
+    monkeypatch.setattr(KafkaError, "__init__", interrupted)
+    broker.fail_next("TOPIC_AUTHORIZATION_FAILED", 100)
+    loop = asyncio.new_event_loop()
+    try:
+        assert [type(error) for error in outcomes(loop, broker, 5)] == [AuthorizationError] * 5
+        loop.run_until_complete(kafka_manager.stop())
+    finally:
+        loop.close()
+
+
+def test_a_signal_while_lines_are_written(alarm: Callable[[], None], broker: EmbeddedBroker) -> None:
+    class Alarming(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            alarm()
+
+    logger, handler = logging.getLogger("kafka_email.events"), Alarming()
+    asyncio.run(kafka_manager.start(config_for(broker)))
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    loop = asyncio.new_event_loop()
+    try:
+        assert [result.offset for result in outcomes(loop, broker, 5)] == [0, 1, 2, 3, 4]
+        loop.run_until_complete(kafka_manager.stop())
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        loop.close()

@@ -1,11 +1,14 @@
 """Publishing works from any event loop, whichever one called start()."""
 
 import asyncio
+import logging
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,10 @@ import pytest
 import uvloop
 from fastapi import FastAPI
 
-from kafka_email import kafka_manager
-from kafka_email.testing import EmbeddedBroker
-from support.package.embedded import config_for, in_threads, publish, publishes, usernames
+from kafka_email import KafkaError, ProducerFatalError, kafka_manager
+from kafka_email.testing import EmbeddedBroker, capture_events
+from support.package.embedded import config_for, eventually, in_threads, publish, publishes, usernames
+from support.package.process import assert_clean, run_script
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
@@ -110,6 +114,46 @@ def test_another_loop_does_not_notice_the_end_of_the_first(broker: EmbeddedBroke
     assert len(usernames(broker)) == 40
 
 
+DROPPED = """
+import asyncio, gc, logging, resource, warnings
+from kafka_email import EmailPublisher, kafka_manager
+from kafka_email.testing import EmbeddedBroker
+from support.package.embedded import config_for, open_files, publish, publishes
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+warnings.simplefilter("ignore", ResourceWarning)
+logging.getLogger("asyncio").disabled = True  # it names each task that is left behind
+
+async def job():
+    await publish()
+
+async def careless_job():
+    await publish()
+    publishes(3)
+    event = {"email_type": "welcome", "recipient": "ann@gmail.com", "username": "Ann"}
+    asyncio.create_task(EmailPublisher().publish_many([event] * 3))
+    await asyncio.sleep(0)
+
+with EmbeddedBroker() as broker:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(kafka_manager.start(config_for(broker)))
+    before = open_files()
+    for _ in range(150):
+        asyncio.new_event_loop().run_until_complete(job())
+        asyncio.new_event_loop().run_until_complete(careless_job())
+    gc.collect()
+    print(open_files() - before)
+    report = loop.run_until_complete(kafka_manager.stop())
+    print(report.failed, len(broker.records("email-events")))
+    loop.close()
+"""
+
+
+def test_loops_that_nobody_closes_keep_nothing() -> None:
+    """A loop for each job, dropped after it, with events under way or without."""
+    assert assert_clean(run_script(DROPPED)) == "0\n0 1200\n"
+
+
 def test_debug_mode_finds_nothing(broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         asyncio.get_running_loop().slow_callback_duration = 5  # making tasks is slow in debug mode: that is no finding
@@ -119,6 +163,103 @@ def test_debug_mode_finds_nothing(broker: EmbeddedBroker, caplog: pytest.LogCapt
 
     asyncio.run(main(), debug=True)
     assert not [record for record in caplog.records if record.name == "asyncio" and record.levelname != "DEBUG"]
+
+
+@pytest.fixture
+def life_cycle() -> Iterator[list[str]]:
+    """Names of the events of the life cycle that are logged, as they are."""
+    names: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            names.append(record.event)
+
+    logger, handler = logging.getLogger("kafka_email.manager"), Handler()
+    logger.addHandler(handler)
+    yield names
+    logger.removeHandler(handler)
+
+
+async def lose_client(broker: EmbeddedBroker, names: list[str]) -> None:
+    """Lets the native half log that a client died, and waits for the line."""
+    broker.fail_next("OUT_OF_ORDER_SEQUENCE_NUMBER")
+    with pytest.raises(ProducerFatalError):
+        await publish()
+    await eventually(lambda: names == ["producer_rebuilt"], 8)
+
+
+def test_lines_are_logged_after_another_loop_is_over(broker: EmbeddedBroker, life_cycle: list[str]) -> None:
+    async def main() -> None:
+        await kafka_manager.start(config_for(broker))
+        await asyncio.to_thread(asyncio.run, publish())
+        await lose_client(broker, life_cycle)
+
+    asyncio.run(main())
+
+
+def test_lines_are_logged_after_the_first_loop_is_over(broker: EmbeddedBroker, life_cycle: list[str]) -> None:
+    async def main() -> None:
+        await publish()
+        await lose_client(broker, life_cycle)
+
+    asyncio.run(kafka_manager.start(config_for(broker)))
+    asyncio.run(main())
+
+
+def test_lines_are_logged_while_the_first_loop_rests(broker: EmbeddedBroker, life_cycle: list[str]) -> None:
+    async def main() -> None:
+        await publish()
+        await lose_client(broker, life_cycle)
+
+    first = asyncio.new_event_loop()
+    try:
+        first.run_until_complete(kafka_manager.start(config_for(broker)))
+        asyncio.run(main())
+    finally:
+        first.close()
+
+
+def test_a_line_waits_for_the_next_loop(broker: EmbeddedBroker, life_cycle: list[str]) -> None:
+    """A loop for each call: in between none runs that could write."""
+    asyncio.run(kafka_manager.start(config_for(broker, request_timeout_ms=1000)))
+    broker.broker_down()
+    while kafka_manager.is_connected:
+        time.sleep(0.01)
+    assert not life_cycle
+    with pytest.raises(KafkaError):
+        asyncio.run(publish())
+    assert life_cycle == ["kafka_unreachable"]
+
+
+def outside_of_asyncio(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine as far as it comes without any event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    finally:
+        coroutine.close()
+    raise AssertionError("it waits for something")
+
+
+def test_without_asyncio_the_error_says_what_is_missing(broker: EmbeddedBroker) -> None:
+    """As in trio, or in a plain function."""
+    with pytest.raises(RuntimeError, match="needs a running event loop of asyncio"):
+        outside_of_asyncio(kafka_manager.start(config_for(broker)))
+    asyncio.run(kafka_manager.start(config_for(broker)))
+    for coroutine in (publish(), kafka_manager.send_event("topic", {}), kafka_manager.stop()):
+        with pytest.raises(RuntimeError, match="needs a running event loop of asyncio"):
+            outside_of_asyncio(coroutine)
+    health = outside_of_asyncio(kafka_manager.health())
+    assert not health
+    assert "needs a running event loop of asyncio" in health.last_error
+    assert asyncio.run(publish("still there")).offset == 0
+    asyncio.run(kafka_manager.stop())
+    assert outside_of_asyncio(kafka_manager.stop()).delivered == 0
+    with capture_events() as captured:
+        with pytest.raises(RuntimeError, match="needs a running event loop of asyncio"):
+            outside_of_asyncio(publish())
+        assert not captured.events
 
 
 CORE = ("awaiting", "cancellation", "queue", "start", "stop")

@@ -3,6 +3,10 @@
 import asyncio
 import logging
 import time
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -17,6 +21,7 @@ from support.package.embedded import (
     started,
     ticking,
 )
+from support.package.process import assert_clean, run_script
 
 NOTHING = StopReport(delivered=0, failed=0, elapsed_s=0.0)
 
@@ -113,6 +118,54 @@ async def test_an_impossible_timeout_is_no_error(timeout: float) -> None:
         assert (await kafka_manager.stop(timeout)).failed == 1
         with pytest.raises(ProducerClosedError):
             await task
+
+
+@pytest.mark.parametrize("timeout", ["5", [], timedelta(seconds=1), 10**400, Decimal("sNaN"), 1j])
+async def test_a_wrong_timeout_is_no_error(timeout: Any) -> None:
+    async with started() as broker:
+        assert (await kafka_manager.health(timeout)).healthy
+        broker.round_trip_ms = 50
+        task = asyncio.create_task(publish())
+        await asyncio.sleep(0.01)
+        assert await kafka_manager.stop(timeout) == StopReport(1, 0, elapsed_s=ANY)
+        assert (await task).offset == 0
+
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, os, resource
+from kafka_email import kafka_manager
+from kafka_email.testing import EmbeddedBroker
+from support.package.embedded import config_for, publish
+
+with EmbeddedBroker() as broker:
+    asyncio.run(kafka_manager.start(config_for(broker)))
+    asyncio.run(publish())
+    publishing, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    broker.round_trip_ms = 200
+    task = publishing.create_task(publish())
+    publishing.run_until_complete(asyncio.sleep(0.01))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    taken = []
+    while True:
+        try:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            break
+    health = other.run_until_complete(kafka_manager.health())
+    print(health.healthy, health.last_error)
+    report = other.run_until_complete(kafka_manager.stop())
+    print(report.delivered, report.failed, other.run_until_complete(kafka_manager.stop()).delivered)
+    print(publishing.run_until_complete(task).offset)
+    for descriptor in taken:
+        os.close(descriptor)
+    publishing.close()
+    other.close()
+"""
+
+
+def test_without_descriptors_nothing_is_raised_or_lost() -> None:
+    out = assert_clean(run_script(WITHOUT_DESCRIPTORS))
+    assert out == "False Too many open files (os error 24)\n1 0 0\n1\n"
 
 
 async def test_of_concurrent_calls_one_stops_and_reports() -> None:

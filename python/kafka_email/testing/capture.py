@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from kafka_email._core import Gauges, Health, RecordMetadata, StopCounts
+from kafka_email._wakeup import running_loop
 from kafka_email.manager import kafka_manager
 from kafka_email.testing.broker import Raw, Recorded, Value, decode_headers, decode_key, decode_value
 
@@ -70,7 +71,7 @@ class CapturedEvents:
         self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders
     ) -> asyncio.Future[RecordMetadata]:
         """Record an event."""
-        future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RecordMetadata] = running_loop().create_future()
         if self._error is None:
             future.set_result(self._record(topic, key, value, event_type, headers))
         else:
@@ -81,7 +82,7 @@ class CapturedEvents:
         self, topic: str, batch: Batch, first: int, count: int, headers: EncodedHeaders
     ) -> asyncio.Future[list[RecordMetadata | KafkaError]]:
         """Record some events of a batch."""
-        future: asyncio.Future[list[RecordMetadata | KafkaError]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[RecordMetadata | KafkaError]] = running_loop().create_future()
         events = [batch[index] for index in range(first, min(first + count, len(batch)))]
         if self._error is None:
             future.set_result([self._record(topic, *event, headers) for event in events])
