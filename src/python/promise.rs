@@ -202,6 +202,16 @@ impl Promise {
     /// As ``asyncio.Future.cancel``: the event is delivered all the same, unless it still waits for space in the queue.
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+        let event_loop = slf.get().event_loop.bind(slf.py());
+        if event_loop.call_method0(intern!(slf.py(), "is_closed"))?.extract()? {
+            // A coroutine cancels while it is destroyed, with its task as the last callback: keep that until it is over.
+            let withdrawal = match &mut *slf.get().state.lock() {
+                State::Open { withdrawal, .. } => withdrawal.take(),
+                _ => None,
+            };
+            withdrawal.map_or(Ok(()), |withdrawal| withdrawal.withdraw(slf.py()))?;
+            return Ok(false);
+        }
         let Some((callbacks, withdrawal)) = slf.get().close(State::Cancelled(msg)) else { return Ok(false) };
         let withdrawn = withdrawal.map_or(Ok(()), |withdrawal| withdrawal.withdraw(slf.py()));
         Self::call_all_soon(slf, callbacks).and(withdrawn)?;
