@@ -16,6 +16,6 @@ pub use python::_core;
 #[doc(hidden)]
 pub mod stages {
     pub use crate::kafka::librdkafka::{Client, Event, Header, Record};
-    pub use crate::producer::OwnedRecord;
+    pub use crate::producer::{LateValue, OwnedRecord};
     pub use crate::testing::{BrokerError, EmbeddedBroker};
 }

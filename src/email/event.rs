@@ -66,6 +66,13 @@ impl EmailEvent<'_> {
         out: &mut Vec<u8>,
         write_metadata: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.write_head(out);
+        write_string(out, self.link);
+        self.write_tail(out, write_metadata)
+    }
+
+    /// Appends what [`Self::write_json`] does before the link.
+    pub fn write_head(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"email_type\": ");
         write_string(out, self.email_type.as_str());
         out.extend_from_slice(b", \"recipient\": ");
@@ -73,7 +80,17 @@ impl EmailEvent<'_> {
         out.extend_from_slice(b", \"username\": ");
         write_string(out, self.username);
         out.extend_from_slice(b", \"link\": ");
-        write_string(out, self.link);
+    }
+
+    /// Appends what [`Self::write_json`] does after the link.
+    ///
+    /// # Errors
+    /// As [`Self::write_json`].
+    pub fn write_tail<E>(
+        &self,
+        out: &mut Vec<u8>,
+        write_metadata: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         out.extend_from_slice(b", \"timestamp\": \"");
         self.timestamp.write_iso(out);
         out.extend_from_slice(b"\", \"metadata\": ");

@@ -155,9 +155,9 @@ impl Backlog {
         self.line.lock().waiting.iter().flatten().next().map(|first| first.since)
     }
 
-    /// Puts a copy of the record at the end of the line. Returns whether the poller sleeps, and has to be woken.
-    pub(super) fn push(&self, record: &Record<'_>, ticket: Ticket, can_be_withdrawn: bool, now: Instant) -> bool {
-        let waiting = Waiting { record: OwnedRecord::from(record), ticket, since: now };
+    /// Puts the record at the end of the line. Returns whether the poller sleeps, and has to be woken.
+    pub(super) fn push(&self, record: OwnedRecord, ticket: Ticket, can_be_withdrawn: bool, now: Instant) -> bool {
+        let waiting = Waiting { record, ticket, since: now };
         let mut line = self.line.lock();
         line.waiting.push_back(Some(waiting));
         if can_be_withdrawn {

@@ -8,6 +8,7 @@ use super::closed::closed;
 use super::command::{Reporter, Stop};
 use super::loops::Loops;
 use super::outcome::EventOutcome;
+use super::owned_record::LateValue;
 use super::pipeline::{Accepted, Pipeline, Refusal};
 use super::settings::Settings;
 use super::status::Status;
@@ -65,11 +66,16 @@ impl Core {
     }
 
     /// Accepts a record, whose outcome will go to the ticket; or refuses it at once.
-    pub(super) fn enqueue(&self, record: &Record<'_>, ticket: Ticket) -> Result<Accepted, Failure> {
+    pub(super) fn enqueue(
+        &self,
+        record: &Record<'_>,
+        ticket: Ticket,
+        keep: impl FnOnce() -> Option<Box<dyn LateValue>>,
+    ) -> Result<Accepted, Failure> {
         if self.status.is_closing() {
             return Err(closed());
         }
-        self.pipeline.enqueue(record, ticket, self.refuse()).map_err(|refusal| self.failure_of(&refusal, record))
+        self.pipeline.enqueue(record, ticket, keep, self.refuse()).map_err(|refusal| self.failure_of(&refusal, record))
     }
 
     /// Hands over as much of the backlog as possible.

@@ -12,6 +12,7 @@ use super::command::Command;
 use super::core::Core;
 use super::outcome::{Answer, StopReport};
 use super::outcome_queue::OutcomeQueue;
+use super::owned_record::LateValue;
 use super::pipeline::Accepted;
 use super::settings::Settings;
 use super::supervisor;
@@ -67,12 +68,18 @@ impl Producer {
 
     /// Accepts a record, whose outcome will go to the ticket.
     ///
-    /// Records wait for space in a full queue, in the order of the calls and within the deadline of the publish.
+    /// Records wait for space in a full queue, in the order of the calls and within the deadline of the publish. A large
+    /// value that waits is kept by `keep`, or copied if that returns None.
     ///
     /// # Errors
     /// At once, with nothing accepted: too large, unknown topic, closed, no client.
-    pub(crate) fn enqueue(&self, record: &Record<'_>, ticket: Ticket) -> Result<Accepted, Failure> {
-        self.core.enqueue(record, ticket)
+    pub(crate) fn enqueue(
+        &self,
+        record: &Record<'_>,
+        ticket: Ticket,
+        keep: impl FnOnce() -> Option<Box<dyn LateValue>>,
+    ) -> Result<Accepted, Failure> {
+        self.core.enqueue(record, ticket, keep)
     }
 
     /// Largest event, in bytes.
@@ -196,7 +203,7 @@ mod tests {
     impl Opened {
         fn enqueue(&self, payload: &str, slot: u32) -> Result<Accepted, Failure> {
             let record = Record { topic: TOPIC, key: b"key", payload: payload.as_bytes(), headers: &[] };
-            self.producer.enqueue(&record, Ticket::new(self.queue.id(), slot))
+            self.producer.enqueue(&record, Ticket::new(self.queue.id(), slot), || None)
         }
 
         /// What an event loop would do: wait for the next outcomes, lines for the log apart.

@@ -32,6 +32,7 @@ pub(crate) use handle::{Gauges, Producer};
 pub(crate) use metrics::METRICS;
 pub(crate) use outcome::{Answer, EventOutcome, Health, Outcome, StopReport};
 pub(crate) use outcome_queue::OutcomeQueue;
-pub use owned_record::OwnedRecord;
+pub(crate) use owned_record::LARGE;
+pub use owned_record::{LateValue, OwnedRecord};
 pub(crate) use pipeline::Accepted;
 pub(crate) use settings::Settings;

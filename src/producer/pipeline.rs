@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use super::backlog::{Backlog, Expired, Handoff, Obstacle};
 use super::counters::{Counters, Counts};
 use super::gate::{self, Gate};
+use super::owned_record::{LateValue, OwnedRecord};
 use super::settings::{Limits, Settings};
 use crate::handover::Ticket;
 use crate::kafka::failure::{Class, Failure, Kind};
@@ -95,11 +96,13 @@ impl Pipeline {
         *self.client.write() = Slot::Lost(Arc::new(failure));
     }
 
-    /// Accepts a record, or refuses it. Draining the backlog may refuse other records: `refuse` gets them.
+    /// Accepts a record, or refuses it. A large value that has to wait is kept by `keep`. Draining the backlog may refuse
+    /// other records: `refuse` gets them.
     pub(super) fn enqueue(
         &self,
         record: &Record<'_>,
         ticket: Ticket,
+        keep: impl FnOnce() -> Option<Box<dyn LateValue>>,
         refuse: impl FnMut(&Record<'_>, Ticket, Refusal),
     ) -> Result<Accepted, Refusal> {
         let mut has_to_wait = false;
@@ -118,7 +121,7 @@ impl Pipeline {
         }
         let has_to_wait = has_to_wait || self.is_full();
         self.counters.accept();
-        if self.backlog.push(record, ticket, has_to_wait, Instant::now()) {
+        if self.backlog.push(OwnedRecord::new(record, keep), ticket, has_to_wait, Instant::now()) {
             self.wake_poller();
         }
         let is_wave = !has_to_wait && (self.gate.is_open() || self.backlog.len() >= gate::MANY);
@@ -313,7 +316,7 @@ mod tests {
 
     fn lost_after_one_event() -> Pipeline {
         let pipeline = Pipeline::new(&settings("a:1", &serde_json::json!({})));
-        let accepted = pipeline.enqueue(&RECORD, Ticket::new(1, 0), |_, _, _| unreachable!());
+        let accepted = pipeline.enqueue(&RECORD, Ticket::new(1, 0), || None, |_, _, _| unreachable!());
         assert!(matches!(accepted, Ok(Accepted::Waiting)), "there is no client yet");
         pipeline.drain(|_, _, _| unreachable!());
         assert!(pipeline.met_full_queue());
@@ -328,7 +331,7 @@ mod tests {
         pipeline.drain(|_, ticket, _| {
             if refused.borrow().is_empty() {
                 // Another thread, while this one drains.
-                let late = pipeline.enqueue(&RECORD, Ticket::new(1, 1), |_, _, _| unreachable!());
+                let late = pipeline.enqueue(&RECORD, Ticket::new(1, 1), || None, |_, _, _| unreachable!());
                 assert!(late.is_ok());
             }
             refused.borrow_mut().push(ticket.slot());
@@ -340,7 +343,7 @@ mod tests {
     fn without_a_client_the_next_event_refuses_what_was_left_behind() {
         let pipeline = lost_after_one_event();
         let mut refused = Vec::new();
-        let last = pipeline.enqueue(&RECORD, Ticket::new(1, 1), |_, ticket, _| refused.push(ticket.slot()));
+        let last = pipeline.enqueue(&RECORD, Ticket::new(1, 1), || None, |_, ticket, _| refused.push(ticket.slot()));
         assert!(last.is_ok(), "it stands behind the other one");
         assert_eq!((refused, pipeline.waiting(), pipeline.counts().outstanding()), (vec![0, 1], 0, 0));
     }

@@ -1,19 +1,23 @@
 //! Many events that are published together.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::encoder::{self, Fields};
+use super::late::LatePart;
 use crate::email::EmailType;
+use crate::producer::LateValue;
 
 /// E-mail events, encoded one after the other.
 #[pyclass(module = "kafka_email._core")]
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Key and value of each.
-    bytes: Vec<u8>,
+    /// Key and value of each. Events that wait share it.
+    bytes: Arc<Vec<u8>>,
     entries: Vec<Entry>,
 }
 
@@ -31,6 +35,16 @@ pub(super) struct Encoded<'a> {
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
     pub(super) email_type: EmailType,
+    bytes: &'a Arc<Vec<u8>>,
+    start: usize,
+}
+
+impl Encoded<'_> {
+    /// The value as it is kept while it waits.
+    pub(super) fn keep(&self) -> Box<dyn LateValue> {
+        let end = self.start + self.value.len();
+        Box::new(LatePart { bytes: Arc::clone(self.bytes), start: self.start, end })
+    }
 }
 
 impl Batch {
@@ -42,15 +56,16 @@ impl Batch {
             let key = self.bytes.get(start..entry.key_end).unwrap_or_default();
             let value = self.bytes.get(entry.key_end..entry.value_end).unwrap_or_default();
             start = entry.value_end;
-            Encoded { key, value, email_type: entry.email_type }
+            Encoded { key, value, email_type: entry.email_type, bytes: &self.bytes, start: entry.key_end }
         })
     }
 
     fn append(&mut self, key: &[u8], value: &[u8], email_type: EmailType) {
-        self.bytes.extend_from_slice(key);
-        let key_end = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.entries.push(Entry { key_end, value_end: self.bytes.len(), email_type });
+        let bytes = Arc::make_mut(&mut self.bytes);
+        bytes.extend_from_slice(key);
+        let key_end = bytes.len();
+        bytes.extend_from_slice(value);
+        self.entries.push(Entry { key_end, value_end: bytes.len(), email_type });
     }
 
     fn encode(&mut self, event: &Bound<'_, PyAny>, buffer: &mut Vec<u8>) -> PyResult<Option<()>> {

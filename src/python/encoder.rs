@@ -6,8 +6,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::clock;
+use super::late::{LargeTexts, LateJson};
 use super::metadata::{self, NotEncoded};
+use crate::email::json::write_string;
 use crate::email::{EmailEvent, EmailType};
+use crate::producer::LateValue;
 
 /// A larger buffer is given back: threads live long, and huge events are rare.
 const LARGEST_KEPT: usize = 1 << 20;
@@ -42,6 +45,22 @@ impl<'a> Fields<'a, '_> {
     /// Appends the event as it goes over the wire, and returns its key. It stops at the first text that makes the event
     /// larger than `max_bytes`; `out` may hold a part of it then.
     pub(super) fn encode(&self, out: &mut Vec<u8>, max_bytes: usize) -> Result<&'a [u8], NotEncoded> {
+        self.write(out, max_bytes, None)
+    }
+
+    /// The event as it is kept while it waits.
+    pub(super) fn keep(&self) -> Option<Box<dyn LateValue>> {
+        let mut late = LateJson::default();
+        self.write(&mut late.rest, usize::MAX, Some(&mut late.texts)).ok()?;
+        Some(Box::new(late))
+    }
+
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        max_bytes: usize,
+        mut large: Option<&mut LargeTexts>,
+    ) -> Result<&'a [u8], NotEncoded> {
         let plain = |value| plain_text(value).ok_or(NotEncoded::Uncertain);
         let recipient = plain(self.recipient)?;
         let event = EmailEvent {
@@ -57,7 +76,13 @@ impl<'a> Fields<'a, '_> {
         if event.link.len() > max_bytes {
             return Err(NotEncoded::TooLarge);
         }
-        event.write_json(out, |out| metadata::write(out, self.metadata, max_bytes))?;
+        let link = self.link.cast::<PyString>().map_err(|_| NotEncoded::Uncertain)?;
+        event.write_head(out);
+        let is_kept = large.as_deref_mut().is_some_and(|large| large.keep(link, out.len()).unwrap_or(false));
+        if !is_kept {
+            write_string(out, event.link);
+        }
+        event.write_tail(out, |out| metadata::write(out, self.metadata, max_bytes, large))?;
         Ok(recipient.as_bytes())
     }
 }

@@ -8,6 +8,8 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use crate::email::json::write_string;
 use NotEncoded::{TooLarge, Uncertain};
 
+use super::late::LargeTexts;
+
 /// Deeper nesting is left to Pydantic, which has a limit of its own.
 const DEPTH: usize = 32;
 
@@ -27,14 +29,18 @@ impl From<PyErr> for NotEncoded {
 }
 
 /// Writes `metadata`, a `dict` or `None`, as Python's `json.dumps` would, as long as `out` has no more than `max_bytes`.
+/// Large texts go to `large` instead, if it is given.
 pub(super) fn write(
     out: &mut Vec<u8>,
     metadata: Option<&Bound<'_, PyAny>>,
     max_bytes: usize,
+    large: Option<&mut LargeTexts>,
 ) -> Result<(), NotEncoded> {
     match metadata {
         None => out.extend_from_slice(b"{}"),
-        Some(metadata) => Writer { out, max_bytes }.write_dict(metadata.cast_exact().map_err(|_| Uncertain)?, DEPTH)?,
+        Some(metadata) => {
+            Writer { out, max_bytes, large }.write_dict(metadata.cast_exact().map_err(|_| Uncertain)?, DEPTH)?;
+        }
     }
     Ok(())
 }
@@ -42,6 +48,7 @@ pub(super) fn write(
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     max_bytes: usize,
+    large: Option<&'a mut LargeTexts>,
 }
 
 impl Writer<'_> {
@@ -74,6 +81,11 @@ impl Writer<'_> {
     }
 
     fn write_text(&mut self, text: &Bound<'_, PyString>) -> Result<(), NotEncoded> {
+        if let Some(large) = &mut self.large {
+            if large.keep(text, self.out.len())? {
+                return Ok(());
+            }
+        }
         let text = text.to_str()?;
         if text.len() > self.max_bytes {
             return Err(TooLarge);

@@ -11,6 +11,7 @@ mod context;
 mod encoder;
 mod exceptions;
 mod headers;
+mod late;
 mod mailbox;
 mod mailboxes;
 mod metadata;

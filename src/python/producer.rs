@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 use smallvec::SmallVec;
 
 use super::batch::Batch;
 use super::encoder::{with_buffer, Fields};
+use super::late::LateBytes;
 use super::mailbox::Mailbox;
 use super::metadata::NotEncoded;
 use super::process_bound::ProcessBound;
@@ -24,7 +26,7 @@ use crate::email::{EventId, EventIds, Timestamp};
 use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::{Header, Record, Token};
-use crate::producer::{Accepted, Producer, Settings};
+use crate::producer::{Accepted, LateValue, Producer, Settings};
 
 /// How often a blocking wait lets signal handlers run.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
@@ -54,6 +56,8 @@ struct Draft<'a> {
     value: &'a [u8],
     event_type: &'a str,
     headers: &'a [(String, Vec<u8>)],
+    /// How the value is kept while it waits.
+    keep: &'a dyn Fn() -> Option<Box<dyn LateValue>>,
 }
 
 /// Takes events back that wait for space in the queue.
@@ -137,7 +141,7 @@ impl ProducerRef {
         let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
         headers.extend(headers::cloud_event(id, draft.event_type, &self.source));
         headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        producer.enqueue(&Record { topic, key: draft.key, payload: draft.value, headers: &headers }, ticket)
+        producer.enqueue(&Record { topic, key: draft.key, payload: draft.value, headers: &headers }, ticket, draft.keep)
     }
 }
 
@@ -178,7 +182,7 @@ impl ProducerRef {
         with_buffer(|value| match fields.encode(value, max_bytes) {
             Ok(key) => {
                 let headers = headers.as_deref().unwrap_or_default();
-                let draft = Draft { key, value, event_type: email_type.as_str(), headers };
+                let draft = Draft { key, value, event_type: email_type.as_str(), headers, keep: &|| fields.keep() };
                 Self::enqueue(slf, topic, event_type, Some(&draft)).map(Some)
             }
             Err(NotEncoded::Uncertain) => Ok(None),
@@ -191,12 +195,14 @@ impl ProducerRef {
         slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
         key: Option<&[u8]>,
-        value: &[u8],
+        value: PyBackedBytes,
         event_type: &Bound<'py, PyString>,
         headers: Option<OwnHeaders>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (key, headers) = (key.unwrap_or_default(), headers.as_deref().unwrap_or_default());
-        Self::enqueue(slf, topic, event_type, Some(&Draft { key, value, event_type: event_type.to_str()?, headers }))
+        let keep = || Some(Box::new(LateBytes(value.clone_ref(slf.py()))) as Box<dyn LateValue>);
+        let draft = Draft { key, value: &value, event_type: event_type.to_str()?, headers, keep: &keep };
+        Self::enqueue(slf, topic, event_type, Some(&draft))
     }
 
     /// Publishes `count` events of a batch from `first` on; returns a promise of the list of their results.
@@ -221,7 +227,8 @@ impl ProducerRef {
             let event = UnderWay { id, topic: topic.clone().unbind(), event_type };
             let ticket = mailbox.get().register_part(&results, index, event);
             let headers = headers.as_deref().unwrap_or_default();
-            let draft = Draft { key: encoded.key, value: encoded.value, event_type: name, headers };
+            let keep = || Some(encoded.keep());
+            let draft = Draft { key: encoded.key, value: encoded.value, event_type: name, headers, keep: &keep };
             match this.hand_over(producer, topic.to_str()?, &draft, id, ticket) {
                 Ok(Accepted::Queued) => {}
                 Ok(Accepted::Waiting) => drop(waiting.insert(ticket)),

@@ -172,7 +172,7 @@ def life_cycle() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            names.append(record.event)
+            names.append(record.kafka_email_event)
 
     logger, handler = logging.getLogger("kafka_email.manager"), Handler()
     logger.addHandler(handler)

@@ -1,6 +1,7 @@
 """A full local queue is waited for, in order and within the deadline."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from kafka_email import (
     kafka_manager,
 )
 from support.package.embedded import ADDRESS, TOPIC, publish, publishes, started, ticking, usernames
+from support.package.process import assert_clean, run_script
 
 
 async def test_200_publishes_through_a_queue_of_10_are_delivered_in_order() -> None:
@@ -42,6 +44,84 @@ async def test_the_limit_in_bytes_is_waited_for_as_well() -> None:
         names = [f"{number}{'x' * 300_000}" for number in range(10)]
         await asyncio.gather(*[asyncio.create_task(publish(name)) for name in names])
         assert usernames(broker) == names
+
+
+SHARED = """
+import asyncio, resource
+from kafka_email import BasePublisher, EmailPublisher, KafkaConfig, kafka_manager
+from kafka_email.testing import EmbeddedBroker
+
+COUNT, LINK = 400, "\\u00fc" + "x" * 500_000
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20
+
+async def main():
+    with EmbeddedBroker() as broker:
+        options = {"queue_max_bytes": 1_048_576, "compression_type": "none"}
+        await kafka_manager.start(KafkaConfig(bootstrap_servers=broker.bootstrap_servers, **options))
+        publisher = EmailPublisher()
+        await publisher.publish_welcome_email("ann@gmail.com", "Ann")
+        broker.broker_down()
+        before = resident()
+        tasks = [asyncio.create_task(publish(publisher, number)) for number in range(COUNT)]
+        await asyncio.sleep(0.5)
+        print(resident() - before)
+        broker.broker_up()
+        print(len(await asyncio.gather(*tasks)))
+        await kafka_manager.stop()
+
+PUBLISH
+asyncio.run(main())
+"""
+BY_LINK = """
+async def publish(publisher, number):
+    return await publisher.publish_notification_email("ann@gmail.com", f"Ann {number}", LINK)
+"""
+BY_METADATA = """
+async def publish(publisher, number):
+    return await publisher.publish_notification_email("ann@gmail.com", "Ann", "", {"n": number, "text": [LINK]})
+"""
+
+
+@pytest.mark.parametrize("publish", [BY_LINK, BY_METADATA], ids=["link", "metadata"])
+def test_events_that_wait_hold_no_copy_of_a_text_that_they_share(publish: str) -> None:
+    out = assert_clean(run_script(SHARED.replace("PUBLISH", publish), 60))
+    grown_mb, delivered = map(int, out.split())
+    assert grown_mb < 40, "MB for 400 events of 500 kB each"
+    assert delivered == 400
+
+
+@pytest.mark.parametrize(("username", "text"), [("Ann", "x"), ("Änn \U0001f600", 'ü"\\\n\U0001f600')])
+async def test_a_large_event_that_waited_arrives_as_it_was_published(username: str, text: str) -> None:
+    link, long = text * 6000, {"a": [text * 5000, "short", {"b": text * 7000}], "c": 1.5}
+    async with started(queue_max_messages=1, email_topic=TOPIC) as broker:
+        broker.round_trip_ms = 50
+        publisher = EmailPublisher()
+        publishes = [
+            publisher.publish_notification_email(ADDRESS, username, link, long),
+            publisher.publish_notification_email(ADDRESS, username, link, long),
+            publisher.publish_notification_email(f"Ann <{ADDRESS}>", username, link, long),
+            publisher.publish_many(
+                [
+                    {
+                        "email_type": "notification",
+                        "recipient": ADDRESS,
+                        "username": username,
+                        "link": link,
+                        "metadata": long,
+                    }
+                ]
+                * 2
+            ),
+            BasePublisher(TOPIC).publish({"link": link, "metadata": long}),
+        ]
+        await asyncio.gather(*publishes)
+        records = broker.records(TOPIC)
+    assert len(records) == 6
+    assert all((record.value["link"], record.value["metadata"]) == (link, long) for record in records)
+    of_emails = [record.raw_value for record in records if "username" in record.value]
+    assert len({re.sub(rb'"timestamp": "[^"]*"', b"", value) for value in of_emails}) == 1
 
 
 async def test_an_event_that_the_queue_has_no_room_for_is_refused_at_once_and_alone() -> None:

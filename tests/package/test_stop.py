@@ -232,7 +232,7 @@ async def test_nothing_is_logged_afterwards(caplog: pytest.LogCaptureFixture) ->
         broker.broker_up()
         await kafka_manager.start(config_for(broker))
         await publish()
-        assert [record.event for record in caplog.records] == ["started", "delivered"]
+        assert [record.kafka_email_event for record in caplog.records] == ["started", "delivered"]
 
 
 async def test_threads_and_files_are_released() -> None:

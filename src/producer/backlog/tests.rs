@@ -8,7 +8,8 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 fn wait(backlog: &Backlog, slot: u32, since: Instant) -> Ticket {
     let ticket = Ticket::new(1, slot);
-    backlog.push(&Record { topic: "t", key: b"k", payload: b"p", headers: &[("h", b"v")] }, ticket, true, since);
+    let record = Record { topic: "t", key: b"k", payload: b"p", headers: &[("h", b"v")] };
+    backlog.push(OwnedRecord::from(&record), ticket, true, since);
     ticket
 }
 
@@ -158,7 +159,7 @@ fn the_deadline_counts_while_waiting_and_after() {
 fn a_sleeping_poller_is_woken_once_by_the_first_event_that_waits() {
     let backlog = Backlog::new(TIME_LIMIT);
     let record = Record { topic: "t", key: b"k", payload: b"p", headers: &[] };
-    let push = || backlog.push(&record, Ticket::new(1, 0), false, Instant::now());
+    let push = || backlog.push(OwnedRecord::from(&record), Ticket::new(1, 0), false, Instant::now());
     assert!(backlog.let_poller_sleep());
     assert_eq!([push(), push()], [true, false]);
     assert!(!backlog.let_poller_sleep(), "events wait");
