@@ -133,9 +133,14 @@ class TokenRefresher:
     def _ask_at_home(self) -> OAuthToken | None:
         """Ask on the home loop. None: it does not run, ends meanwhile, or is blocked."""
         home = self._home
+        if not home.is_running():
+            return None
         answered: SimpleQueue[asyncio.Task[OAuthToken]] = SimpleQueue()
+        given_up = threading.Event()
 
         def begin() -> None:
+            if given_up.is_set():  # the loop rested, and another one was asked
+                return
             task = _begin(_ask(self._provider))
             task.add_done_callback(answered.put)
             self._set_call(home, task)
@@ -147,6 +152,7 @@ class TokenRefresher:
                 with suppress(Empty):
                     return answered.get(timeout=_GLANCE_S).result()
             self._cancel_call()
+        given_up.set()
         return None
 
     async def _ask_here(self) -> OAuthToken:

@@ -168,6 +168,7 @@ impl Listener {
             return EventOutcome::Delivered(report.acknowledgement);
         }
         let topic = report.topic.as_deref().unwrap_or_default();
+        self.client.note_failed(topic);
         let failure = if report.never_had_a_partition() && self.client.is_missing(topic) {
             self.core.status().unknown_topic(topic)
         } else {

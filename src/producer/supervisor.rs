@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{spawn_blocking, JoinHandle};
-use tokio::time::{sleep, sleep_until, Instant as TokioInstant};
+use tokio::time::{sleep_until, Instant as TokioInstant};
 
 use super::closed::closed;
 use super::command::{Command, Stop};
@@ -33,8 +33,9 @@ use crate::kafka::librdkafka::{Broker, Client, Code, Silence};
 /// A probe, a flush, and probes of clients that died meanwhile.
 const MAX_BLOCKING_THREADS: usize = 4;
 
-/// Pause before a topic that does not exist yet is looked up again.
+/// Pause before a topic that does not exist yet is looked up again; it doubles.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+const LONGEST_LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Longer than any producer lives.
 const KEEP_ALIVE: Duration = Duration::from_hours(100 * 365 * 24);
@@ -71,8 +72,10 @@ struct Supervisor {
     inbox: UnboundedReceiver<Command>,
     connection: Connection,
     probe: Option<JoinHandle<Probed>>,
-    /// Topics are being looked up, or will be again.
-    lookup: Option<JoinHandle<()>>,
+    /// Topics are being looked up; tells whether some are left.
+    lookup: Option<JoinHandle<bool>>,
+    /// When those are looked up that are left, and the pause before.
+    next_lookup: Option<(Instant, Duration)>,
     /// The last one belongs to the present client, if there is one; the others are about to end.
     pollers: Vec<Poller>,
     generation: Generation,
@@ -81,7 +84,16 @@ struct Supervisor {
 impl Supervisor {
     fn new(core: Arc<Core>, inbox: UnboundedReceiver<Command>) -> Self {
         let connection = Connection::new(core.settings().start_plan(), Instant::now());
-        Self { core, inbox, connection, probe: None, lookup: None, pollers: Vec::new(), generation: 0 }
+        Self {
+            core,
+            inbox,
+            connection,
+            probe: None,
+            lookup: None,
+            next_lookup: None,
+            pollers: Vec::new(),
+            generation: 0,
+        }
     }
 
     /// Runs until the handle asks to stop, or the last handle is gone.
@@ -93,6 +105,7 @@ impl Supervisor {
         let core = Arc::clone(&self.core);
         loop {
             let deadline = self.connection.next_deadline();
+            let next_lookup = self.next_lookup.map(|(at, _)| at);
             tokio::select! {
                 command = self.inbox.recv() => match command {
                     Some(Command::Start(ticket)) => self.handle(Input::StartAsked(ticket)),
@@ -102,8 +115,9 @@ impl Supervisor {
                 },
                 probed = probed(&mut self.probe) => self.on_probed(probed),
                 () = core.status().alarmed() => self.on_alarm(),
-                () = core.status().topics_wished(), if self.lookup.is_none() => self.look_topics_up(),
-                () = ended(&mut self.lookup) => self.lookup = None,
+                () = core.status().topics_wished(), if self.lookup.is_none() => self.look_topics_up(LOOKUP_INTERVAL),
+                some_are_left = looked_up(&mut self.lookup) => self.on_looked_up(some_are_left),
+                () = until(next_lookup), if self.lookup.is_none() => self.look_left_topics_up(),
                 () = until(deadline) => self.handle(Input::TimePassed),
             }
             self.join_ended_pollers();
@@ -115,9 +129,11 @@ impl Supervisor {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let status = self.core.status();
+            // Of an event whose topic does not exist nobody expects an acknowledgement.
+            let stranded = self.core.pipeline().client().map_or(0, |client| client.stranded());
             let view = View {
                 now: Instant::now(),
-                outstanding: self.core.pipeline().counts().outstanding(),
+                outstanding: self.core.pipeline().counts().outstanding().saturating_sub(stranded),
                 acknowledged_at: status.acknowledged_at(),
                 errors: status.broker_errors(),
             };
@@ -156,12 +172,12 @@ impl Supervisor {
     fn build_client(&mut self) -> Result<(), Failure> {
         let (core, settings) = (&self.core, self.core.settings());
         let weak = Arc::downgrade(core);
-        let on_new_topic = move || {
+        let on_topic_question = move || {
             if let Some(core) = weak.upgrade() {
                 core.status().wish_for_topics();
             }
         };
-        let client = Client::create(&settings.client_config(), on_new_topic)
+        let client = Client::create(&settings.client_config(), on_topic_question)
             .map_err(|error| settings.refusal(&error, core.status().broker_errors()))?;
         let client = Arc::new(client);
         self.generation += 1;
@@ -208,20 +224,28 @@ impl Supervisor {
         }));
     }
 
-    fn look_topics_up(&mut self) {
-        let Some(client) = self.core.pipeline().client() else { return };
-        if !self.core.status().is_connected() {
-            return;
+    /// Looks topics up; those that are left then are looked up again after the pause.
+    fn look_topics_up(&mut self, pause: Duration) {
+        self.next_lookup = None;
+        let (status, Some(client)) = (self.core.status(), self.core.pipeline().client()) else { return };
+        if status.is_connected() {
+            self.lookup = Some(spawn_blocking(move || client.look_topics_up(PROBE_TIMEOUT)));
+            self.next_lookup = Some((Instant::now() + pause, pause));
+        } else if status.has_answered() {
+            client.limit_no_unknown_topic();
         }
-        let core = Arc::clone(&self.core);
-        self.lookup = Some(tokio::spawn(async move {
-            let some_are_missing = spawn_blocking(move || client.look_topics_up(PROBE_TIMEOUT)).await.unwrap_or(false);
-            if some_are_missing {
-                // The brokers may be creating them.
-                sleep(LOOKUP_INTERVAL).await;
-                core.status().wish_for_topics();
-            }
-        }));
+    }
+
+    fn look_left_topics_up(&mut self) {
+        let pause = self.next_lookup.map_or(LOOKUP_INTERVAL, |(_, pause)| pause);
+        self.look_topics_up((pause * 2).min(LONGEST_LOOKUP_INTERVAL));
+    }
+
+    fn on_looked_up(&mut self, some_are_left: bool) {
+        self.lookup = None;
+        if !some_are_left {
+            self.next_lookup = None;
+        }
     }
 
     fn on_probed(&mut self, (result, waited): Probed) {
@@ -283,10 +307,10 @@ async fn probed(probe: &mut Option<JoinHandle<Probed>>) -> Probed {
     }
 }
 
-/// The end of a task; waits for ever when there is none.
-async fn ended(task: &mut Option<JoinHandle<()>>) {
-    match task {
-        Some(handle) => handle.await.unwrap_or_default(),
+/// Whether a lookup left topics to look up; waits for ever when there is none.
+async fn looked_up(lookup: &mut Option<JoinHandle<bool>>) -> bool {
+    match lookup {
+        Some(handle) => handle.await.unwrap_or(false),
         None => pending().await,
     }
 }

@@ -19,6 +19,7 @@ from kafka_email import (
     kafka_manager,
 )
 from support.kafka.cluster import Kafka, KafkaCluster
+from support.package.health import always_connected
 
 
 @asynccontextmanager
@@ -83,6 +84,24 @@ async def test_a_topic_that_nobody_creates_is_an_error_until_it_is_there(
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.2)
             assert stored.offset == 0
+
+
+async def test_events_for_a_topic_that_does_not_exist_harm_no_other(make_kafka: Callable[..., KafkaCluster]) -> None:
+    with make_kafka(auto_create_topics=False) as kafka:
+        topic = await asyncio.to_thread(kafka.create_topic)
+        async with started(kafka, request_timeout_ms=9000):
+            lost = [asyncio.create_task(BasePublisher("typo").publish({"text": "x" * 500})) for _ in range(200)]
+            for number in range(8):
+                await asyncio.wait_for(BasePublisher(topic).publish({"n": number}), 2)
+                assert kafka_manager.is_connected
+                assert (await kafka_manager.health()).healthy
+                await asyncio.sleep(0.9)  # longer together than a stall
+            results = await asyncio.gather(*lost, return_exceptions=True)
+            assert {type(result) for result in results} == {UnknownTopicError}
+            alone = asyncio.create_task(BasePublisher("typo").publish({}))
+            async with always_connected():
+                with pytest.raises(UnknownTopicError):
+                    await alone
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])

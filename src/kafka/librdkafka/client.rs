@@ -27,7 +27,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 pub struct Client {
     // Dropped in this order: handles before the client that they belong to.
     topics: RwLock<HashMap<Box<str>, Arc<Topic>>>,
-    on_new_topic: Box<dyn Fn() + Send + Sync>,
+    on_topic_question: Box<dyn Fn() + Send + Sync>,
     queue: Queue,
     base: BaseClient<DefaultClientContext>,
 }
@@ -62,12 +62,15 @@ impl Drop for Queue {
 }
 
 impl Client {
-    /// Creates the producer, which connects in librdkafka's own threads. `on_new_topic` is called when a topic is used
-    /// that should be looked up.
+    /// Creates the producer, which connects in librdkafka's own threads. `on_topic_question` is called when topics
+    /// should be looked up.
     ///
     /// # Errors
     /// When a property is unknown, impossible, or names a file that cannot be used.
-    pub fn create(config: &ClientConfig, on_new_topic: impl Fn() + Send + Sync + 'static) -> Result<Self, KafkaError> {
+    pub fn create(
+        config: &ClientConfig,
+        on_topic_question: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, KafkaError> {
         let native_config = config.create_native_config()?;
         let events = sys::RD_KAFKA_EVENT_DR
             | sys::RD_KAFKA_EVENT_ERROR
@@ -78,7 +81,7 @@ impl Client {
         let base = BaseClient::new(config, native_config, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext)?;
         // SAFETY: the client is alive; the queue is given back when `Queue` is dropped, before the client.
         let queue = Queue(unsafe { sys::rd_kafka_queue_get_main(base.native_ptr()) });
-        Ok(Self { topics: RwLock::default(), on_new_topic: Box::new(on_new_topic), queue, base })
+        Ok(Self { topics: RwLock::default(), on_topic_question: Box::new(on_topic_question), queue, base })
     }
 
     /// Puts a copy of the record into librdkafka's queue; its delivery report will carry `opaque`.
@@ -102,20 +105,32 @@ impl Client {
         let topic = Arc::new(Topic::open(self.base.native_ptr(), name)?);
         topics.insert(name.into(), Arc::clone(&topic));
         drop(topics);
-        (self.on_new_topic)();
+        (self.on_topic_question)();
         Ok(topic)
     }
 
-    /// The topics of which it is not known that they exist.
+    /// The topics about which the cluster has to be asked.
     pub(super) fn unknown_topics(&self) -> Vec<(Box<str>, Arc<Topic>)> {
         let topics = self.topics.read();
-        let unknown = topics.iter().filter(|(_, topic)| topic.is_unknown());
+        let unknown = topics.iter().filter(|(_, topic)| topic.has_to_be_looked_up());
         unknown.map(|(name, topic)| (name.clone(), Arc::clone(topic))).collect()
     }
 
     /// Whether the cluster said that there is no such topic.
     pub(crate) fn is_missing(&self, topic: &str) -> bool {
         self.topics.read().get(topic).is_some_and(|topic| topic.is_missing())
+    }
+
+    /// A record of this topic failed.
+    pub(crate) fn note_failed(&self, topic: &str) {
+        if let Some(topic) = self.topics.read().get(topic) {
+            topic.note_failed();
+        }
+    }
+
+    /// Records that wait for topics that do not exist.
+    pub(crate) fn stranded(&self) -> u64 {
+        self.topics.read().values().map(|topic| topic.stranded()).sum()
     }
 
     /// Whether [`Self::give_room_back`] has to be called for the records that are queued now.
@@ -130,12 +145,17 @@ impl Client {
 
     fn produce_to(&self, topic: &Topic, record: &Record<'_>, opaque: usize) -> Result<(), Refused> {
         if !topic.allowance.take(opaque, || record.wire_size()) {
+            if topic.allowance.fell_short() {
+                (self.on_topic_question)();
+            }
             return Err(Refused::TopicFull);
         }
         self.hand_over(topic, record, opaque).map_err(|code| {
             topic.allowance.give_back(opaque);
             Refused::Code(code)
-        })
+        })?;
+        topic.note_queued();
+        Ok(())
     }
 
     fn hand_over(&self, topic: &Topic, record: &Record<'_>, opaque: usize) -> Result<(), Code> {

@@ -51,7 +51,7 @@ impl Broker {
     }
 
     /// Connects and hangs up, within `timeout`. A name server may take much longer: a thread of its own waits for it.
-    fn accepts_connections(&self, timeout: Duration) -> io::Result<()> {
+    pub(super) fn accepts_connections(&self, timeout: Duration) -> io::Result<()> {
         let (done, result) = mpsc::channel();
         let (host, port, deadline) = (self.host.clone(), self.port, Instant::now() + timeout);
         thread::Builder::new().name("kafka-email-dial".into()).spawn(move || {
@@ -65,9 +65,12 @@ impl Broker {
 /// Tries each address of a host until one accepts a connection.
 fn dial(host: &str, port: u16, deadline: Instant) -> io::Result<()> {
     let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-    for address in (host, port).to_socket_addrs()? {
-        let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST_REQUEST);
-        result = TcpStream::connect_timeout(&address, left).map(drop);
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    for (index, address) in addresses.iter().enumerate() {
+        // One that never answers leaves time for the others.
+        let share = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let left = (deadline.saturating_duration_since(Instant::now()) / share).max(SHORTEST_REQUEST);
+        result = TcpStream::connect_timeout(address, left).map(drop);
         if result.is_ok() {
             break;
         }

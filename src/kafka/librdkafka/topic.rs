@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::bindings as sys;
@@ -23,6 +23,8 @@ const BATCH_OVERHEAD: usize = 61;
 pub(super) struct Topic {
     handle: *mut sys::rd_kafka_topic_t,
     existence: AtomicU8,
+    /// Records that are queued since the topic was not known to exist.
+    stranded: AtomicU64,
     pub(super) allowance: Allowance,
 }
 
@@ -61,7 +63,8 @@ impl Topic {
             return Err(unsafe { sys::rd_kafka_last_error() }.into());
         }
         let allowance = Allowance::new(FIRST_ALLOWANCE);
-        Ok(Self { handle, existence: AtomicU8::new(Existence::Unknown as u8), allowance })
+        let existence = AtomicU8::new(Existence::Unknown as u8);
+        Ok(Self { handle, existence, stranded: AtomicU64::new(0), allowance })
     }
 
     pub(super) fn handle(&self) -> *mut sys::rd_kafka_topic_t {
@@ -73,13 +76,44 @@ impl Topic {
         self.existence.load(Ordering::Acquire) == Existence::Missing as u8
     }
 
-    /// Whether the cluster has to be asked.
-    pub(super) fn is_unknown(&self) -> bool {
+    /// Whether the cluster has to be asked about it.
+    pub(super) fn has_to_be_looked_up(&self) -> bool {
+        self.is_unknown() || self.allowance.is_short()
+    }
+
+    /// Whether it is not known to exist.
+    fn is_unknown(&self) -> bool {
         self.existence.load(Ordering::Acquire) != Existence::Exists as u8
     }
 
     pub(super) fn set_existence(&self, existence: Existence) {
         self.existence.store(existence as u8, Ordering::Release);
+        if matches!(existence, Existence::Exists) {
+            self.stranded.store(0, Ordering::Release);
+        }
+    }
+
+    /// A record of this topic is queued.
+    pub(super) fn note_queued(&self) {
+        if self.is_unknown() {
+            self.stranded.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// A record of this topic failed.
+    pub(super) fn note_failed(&self) {
+        let one_less = |stranded: u64| stranded.checked_sub(1);
+        // None are left when the topic turned up meanwhile.
+        let _ = self.stranded.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
+    }
+
+    /// Records that wait for a topic that does not exist.
+    pub(super) fn stranded(&self) -> u64 {
+        if self.is_missing() {
+            self.stranded.load(Ordering::Acquire)
+        } else {
+            0
+        }
     }
 }
 
@@ -87,6 +121,8 @@ impl Topic {
 pub(super) struct Allowance {
     /// In bytes; `usize::MAX` when nothing is counted.
     limit: AtomicUsize,
+    /// Whether the first allowance was not enough, so that the topic's own limit has to be known.
+    is_short: AtomicBool,
     queued: Mutex<Queued>,
 }
 
@@ -98,7 +134,17 @@ struct Queued {
 
 impl Allowance {
     fn new(limit: usize) -> Self {
-        Self { limit: AtomicUsize::new(limit), queued: Mutex::default() }
+        Self { limit: AtomicUsize::new(limit), is_short: AtomicBool::new(false), queued: Mutex::default() }
+    }
+
+    /// Whether the topic's own limit has to be known.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Acquire)
+    }
+
+    /// There is no room; returns whether this is the first time since the limit was set.
+    pub(super) fn fell_short(&self) -> bool {
+        self.limit.load(Ordering::Acquire) == FIRST_ALLOWANCE && !self.is_short.swap(true, Ordering::AcqRel)
     }
 
     /// Takes room for a record; a record that is alone always has room, and the broker decides about it.
@@ -134,6 +180,7 @@ impl Allowance {
     /// Limits the topic to what one batch may hold; None: to nothing.
     pub(super) fn set_limit(&self, batch_bytes: Option<usize>) {
         let limit = batch_bytes.filter(|bytes| *bytes < NO_LIMIT);
+        self.is_short.store(false, Ordering::Release);
         self.limit.store(limit.map_or(usize::MAX, |bytes| bytes.saturating_sub(BATCH_OVERHEAD)), Ordering::Release);
         if limit.is_none() {
             *self.queued.lock() = Queued::default();

@@ -311,6 +311,8 @@ impl Connection {
                 }
             }
             State::Recovering { .. } if self.unproven(view).is_none() => self.connect(view, actions),
+            // Each event that is refused raises an alarm.
+            State::Connected if self.probing.was_sent_within(PROBE_TIMEOUT, view.now) => self.probing.hurry(view),
             _ => self.probe_soon(view, actions),
         }
     }

@@ -150,6 +150,11 @@ impl Probing {
         }
     }
 
+    /// Whether the last probe was sent that lately.
+    pub(super) fn was_sent_within(&self, time: Duration, now: Instant) -> bool {
+        self.last.is_some_and(|sent| now < sent + time)
+    }
+
     /// Whether a probe was sent a moment ago and nothing was acknowledged since, so that another one would only make
     /// librdkafka connect once more.
     pub(super) fn was_sent_lately(&self, view: &View<'_>) -> bool {

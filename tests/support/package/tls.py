@@ -36,20 +36,26 @@ async def behind_tls(broker: EmbeddedBroker, server_file: Path) -> AsyncIterator
             await client.drain()
 
     async def serve(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
+        try:
             from_server, to_server = await asyncio.open_connection(HOST, port)
-            both = [
-                asyncio.create_task(ask(from_client, to_server)),
-                asyncio.create_task(answer(from_server, to_client)),
-            ]
             try:
+                both = [
+                    asyncio.create_task(ask(from_client, to_server)),
+                    asyncio.create_task(answer(from_server, to_client)),
+                ]
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            finally:
                 for task in both:
                     task.cancel()
                 await asyncio.gather(*both, return_exceptions=True)
-                to_server.close()
-        to_client.close()
+            finally:
+                await close(to_server)
+        finally:
+            await close(to_client)
+
+    async def close(writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        with suppress(OSError):  # the other side was faster
+            await writer.wait_closed()
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(server_file)
