@@ -89,7 +89,7 @@ class Workers:
                 message = (
                     f"other workers do not see the metrics of this one: cannot write {self._file}: {error.strerror}"
                 )
-                _warn("metrics_not_written", message)
+                _log(logging.WARNING, "metrics_not_written", message)
             return Snapshot.take()
         self._is_failing = False
         return snapshot
@@ -112,12 +112,12 @@ class Workers:
         if file.name not in self._unreadable:
             self._unreadable.add(file.name)
             message = f"the metrics of a worker are not counted: {file} is damaged, or of another version"
-            _warn("metrics_unreadable", message)
+            _log(logging.WARNING, "metrics_unreadable", message)
 
 
-def _warn(event: str, message: str) -> None:
+def _log(level: int, event: str, message: str) -> None:
     with suppress(Exception):  # of the application's log filters and handlers: neither breaks a scrape
-        _logging.log(logging.WARNING, event, message)
+        _logging.log(level, event, message)
 
 
 @cache

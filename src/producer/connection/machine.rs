@@ -22,8 +22,6 @@ pub(super) const PROBES_OF_ATTEMPT: u32 = 5;
 pub(super) const PROBES_UNTIL_LOST: u32 = 5;
 /// How long events may be outstanding without an acknowledgement, in a cluster that answers probes.
 pub(super) const LONGEST_STALL: Duration = Duration::from_secs(6);
-/// Added to `LONGEST_STALL`, so that the next probe falls just after it.
-const MOMENT: Duration = Duration::from_millis(1);
 /// The first client in place of a dead one is built at once; this is the pause before the second. It doubles.
 const REBUILD_BACKOFF: Duration = Duration::from_secs(1);
 /// How long brokers have to answer a client that took the place of a dead one, with nothing outstanding, before it counts
@@ -173,8 +171,8 @@ impl Connection {
         let count = brokers.len();
         let pause = match &self.state {
             State::Recovering { .. } => PROBE_TIMEOUT,
-            // The next look is not later than the moment at which a stall counts.
-            _ => WATCH_INTERVAL.min((LONGEST_STALL + MOMENT).saturating_sub(stall)),
+            // The next look comes just after the moment at which a stall counts, if not before.
+            _ => WATCH_INTERVAL.min((LONGEST_STALL + Duration::from_millis(1)).saturating_sub(stall)),
         };
         match self.probing.answered(brokers, pause, view) {
             Answer::FromBroker(number) => actions.push(Action::ForgetErrorsOf(number)),
