@@ -30,6 +30,9 @@ pub(super) struct Probing {
     asked: Option<i32>,
     /// Since when only a broker that is asked by its number is believed.
     doubted: Option<Instant>,
+    /// In doubt: whether the next probe asks a broker by its number. The one after it does not, because only metadata tells
+    /// librdkafka about new leaders.
+    is_turn_of_numbers: bool,
 }
 
 /// Whose answer it is.
@@ -55,6 +58,7 @@ impl Probing {
             brokers: Vec::new(),
             asked: None,
             doubted: None,
+            is_turn_of_numbers: true,
         }
     }
 
@@ -76,6 +80,7 @@ impl Probing {
         self.is_out = true;
         self.last = Some(view.now);
         let target = if is_new && !self.is_doubtful(view) { Target::Any } else { self.target(view) };
+        self.is_turn_of_numbers = !matches!(target, Target::This(_));
         self.asked = match &target {
             Target::This(broker) => Some(broker.number),
             Target::Any | Target::Connected => None,
@@ -168,13 +173,13 @@ impl Probing {
     /// librdkafka again: an idle client may hold one connection, to a broker that hangs. A broker that reported an error
     /// is not asked by its number.
     ///
-    /// In doubt each broker is asked by its number, in turn.
+    /// In doubt each broker is asked by its number, in turn, with a probe of the other kind in between.
     fn target(&self, view: &View<'_>) -> Target {
-        if self.is_doubtful(view) {
-            let turn = self.silent as usize % self.brokers.len().max(1);
+        if self.is_doubtful(view) && self.is_turn_of_numbers {
+            let turn = (self.silent / 2) as usize % self.brokers.len().max(1);
             return self.brokers.get(turn).cloned().map_or(Target::Any, Target::This);
         }
-        let (round, turn) = (self.silent / ROUND, self.silent % ROUND);
+        let (round, turn) = if self.is_doubtful(view) { (0, 0) } else { (self.silent / ROUND, self.silent % ROUND) };
         let broker = turn.checked_sub(1).and_then(|turn| {
             let nth = turn + round * (ROUND - 1);
             self.brokers.get(nth as usize % self.brokers.len().max(1))
