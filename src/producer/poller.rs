@@ -170,7 +170,7 @@ impl Listener {
         let topic = report.topic.as_deref().unwrap_or_default();
         self.client.note_failed(topic);
         let failure = if report.never_had_a_partition() && self.client.is_missing(topic) {
-            self.core.status().unknown_topic(topic)
+            self.core.status().failure(Code::UnknownTopic, topic)
         } else {
             self.failure_of(report.code, topic)
         };

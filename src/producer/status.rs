@@ -200,12 +200,6 @@ impl Status {
         Failure::new(Kind::of(Code::MessageSizeTooLarge), message)
     }
 
-    /// What the caller of an event gets whose topic did not exist until the deadline, in a cluster that answers.
-    pub(super) fn unknown_topic(&self, topic: &str) -> Failure {
-        let kind = Kind::of(Code::UnknownTopic);
-        Failure::new(kind, self.explain(Code::UnknownTopic, kind, topic))
-    }
-
     fn explain(&self, code: Code, kind: Kind, topic: &str) -> String {
         match kind.class {
             Class::Timeout => self.timed_out(),

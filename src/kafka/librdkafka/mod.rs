@@ -6,9 +6,12 @@
 
 #![allow(unsafe_code)]
 
+mod admin;
+mod broker;
 mod client;
 mod event;
 mod lookup;
+mod metadata;
 mod probe;
 mod record;
 mod token;
@@ -17,10 +20,10 @@ mod topic;
 /// librdkafka's error codes: Kafka's own, and librdkafka's below zero.
 pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
 
+pub(crate) use broker::{Broker, Silence};
 pub use client::Client;
 pub(crate) use client::Refused;
 pub use event::Event;
 pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};
-pub(crate) use probe::{Broker, Silence};
 pub use record::{Header, Record};
 pub(crate) use token::{LatestToken, Token};
