@@ -93,5 +93,5 @@ _failures: dict[str, _Failures] = {}
 
 
 def forget_failures() -> None:
-    """Count from nothing. Called in a forked child: the failures so far are those of its parent."""
+    """Reset the counts of failures. A forked child calls it, because the counts so far are those of its parent."""
     _failures.clear()

@@ -288,7 +288,7 @@ async def _stop_in_thread(producer: PublishingProducer, timeout: timedelta) -> S
 
 
 def _duration(seconds: Any, default: float) -> timedelta:
-    """Convert a timeout. What is no number counts as the default: those who take it never raise."""
+    """Convert a timeout in seconds; return the default for what is no number: `stop()` and `health()` never raise."""
     try:
         # At most 30 days: larger values overflow on their way to librdkafka's milliseconds.
         return timedelta(seconds=float(min(max(0.0, seconds), _LONGEST_TIMEOUT_S)))

@@ -44,7 +44,7 @@ struct Pending<T> {
 /// What the loop has taken.
 struct Taken<T> {
     items: VecDeque<T>,
-    /// Those who wait for items that the loop has taken, or has settled since it last began.
+    /// Each of them waits for items that the loop has taken but not settled, or has settled since the last `begin`.
     on_settled: Vec<Arc<dyn OnSettled>>,
 }
 
@@ -92,14 +92,14 @@ impl<T, B: Bell> Handover<T, B> {
     ///
     /// It has run the tasks that waited for what it settled in the slice before: the loop looks at its bell after that.
     pub(crate) fn begin(&self) {
-        // First of all: the ring for what comes from now on is for the next slice.
+        // Clear the bell before taking items: a ring that comes later belongs to the next slice.
         self.bell.clear();
         for waits in self.take() {
             waits.settled();
         }
     }
 
-    /// Takes the next items, if none are left; returns those who have waited to the end.
+    /// Takes the pending items if the taken ones are all settled. Returns the waiters whose wait is over.
     fn take(&self) -> SmallVec<[Arc<dyn OnSettled>; 1]> {
         let mut taken = lock(&self.taken);
         let mut pending = lock(&self.pending);

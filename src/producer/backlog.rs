@@ -242,8 +242,8 @@ impl Backlog {
         true
     }
 
-    /// Takes events out of the line; returns those of them that were waiting and could be withdrawn. The time it takes
-    /// does not depend on the length of the line.
+    /// Removes events from the line. Returns the tickets of those that were still waiting, unless they were pushed as events
+    /// that cannot be withdrawn. Its running time does not depend on the length of the line.
     pub(super) fn withdraw(&self, tickets: &HashSet<Ticket>) -> Vec<Ticket> {
         // `drain` holds the line while it works. Wait for it: what it could not hand over is then back in the line.
         let _alone = self.draining.lock();

@@ -86,7 +86,7 @@ class Snapshot:
         return self.is_connected is None and not any(map(any, counts))
 
     def fits(self, other: Snapshot) -> bool:
-        """Return whether the histograms have the same buckets as those of another snapshot, so that they add up."""
+        """Return whether both snapshots have the same histogram buckets. Only then can they be added."""
         pairs = (self.latency, other.latency), (self.batches, other.batches)
         return all(a.bounds == b.bounds and len(a.counts) == len(b.counts) for a, b in pairs)
 
