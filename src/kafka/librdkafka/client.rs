@@ -78,6 +78,8 @@ impl Client {
             | sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
         // SAFETY: the configuration is alive, and used by this thread alone.
         unsafe { sys::rd_kafka_conf_set_events(native_config.ptr(), events) };
+        #[cfg(unix)]
+        super::resolver::install(&native_config);
         let base = BaseClient::new(config, native_config, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext)?;
         // SAFETY: the client is alive; the queue is given back when `Queue` is dropped, before the client.
         let queue = Queue(unsafe { sys::rd_kafka_queue_get_main(base.native_ptr()) });

@@ -14,6 +14,8 @@ mod lookup;
 mod metadata;
 mod probe;
 mod record;
+#[cfg(unix)]
+mod resolver;
 mod token;
 mod topic;
 
