@@ -5,7 +5,7 @@
 //! once. Creation, configuration and destruction stay with rdkafka's own client.
 
 use std::collections::HashMap;
-use std::ffi::{c_void, CString};
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use rdkafka::types::RDKafkaType;
 
 use super::event::{Event, RawEvent};
 use super::record::Record;
-use super::token::Token;
+use super::token::{give, Token};
 use super::topic::Topic;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -236,32 +236,8 @@ impl Client {
 
     /// Gives librdkafka an OAUTHBEARER token, or the reason why there is none.
     pub(crate) fn set_token(&self, token: Result<&Token, &str>) {
-        if let Err(reason) = token.and_then(|token| self.try_token(token)) {
-            let reason = CString::new(reason).unwrap_or_default();
-            // SAFETY: client and string are alive.
-            unsafe { sys::rd_kafka_oauthbearer_set_token_failure(self.base.native_ptr(), reason.as_ptr()) };
-        }
-    }
-
-    fn try_token(&self, token: &Token) -> Result<(), &'static str> {
-        let value = CString::new(token.value.as_str()).map_err(|_| "the token holds a NUL character")?;
-        let principal = CString::new(token.principal.as_str()).map_err(|_| "the principal holds a NUL character")?;
-        let mut reason = [0; 512];
-        // SAFETY: client and strings are alive, there are no extensions, and the buffer has the length given.
-        let code: Code = unsafe {
-            sys::rd_kafka_oauthbearer_set_token(
-                self.base.native_ptr(),
-                value.as_ptr(),
-                token.expires_at_ms,
-                principal.as_ptr(),
-                ptr::null_mut(),
-                0,
-                reason.as_mut_ptr(),
-                reason.len(),
-            )
-        }
-        .into();
-        (code == Code::NoError).then_some(()).ok_or("the token is malformed or past its lifetime")
+        // SAFETY: the client is alive.
+        unsafe { give(self.base.native_ptr(), token) };
     }
 }
 

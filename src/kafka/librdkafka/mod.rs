@@ -9,9 +9,12 @@
 mod admin;
 mod broker;
 mod client;
+mod consumer;
+mod consumer_event;
 mod event;
 mod lookup;
 mod metadata;
+mod partition;
 mod probe;
 mod record;
 #[cfg(unix)]
@@ -25,7 +28,10 @@ pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
 pub(crate) use broker::{Broker, Silence};
 pub use client::Client;
 pub(crate) use client::Refused;
+pub use consumer::Consumer;
+pub use consumer_event::{ConsumerEvent, FetchedRecord, PartitionNames};
 pub use event::Event;
 pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};
+pub use partition::{Position, TopicPartition};
 pub use record::{Header, Record};
 pub(crate) use token::{LatestToken, Token};

@@ -3,9 +3,13 @@
 //! The application renews its token ahead of time on an event loop. librdkafka's request for a fresh one is answered
 //! from here, so no native thread waits for Python.
 
+use std::ffi::CString;
+use std::ptr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use rdkafka::bindings as sys;
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// A bearer token (RFC 6750, RFC 7628). It is a secret, so it has no `Debug`.
 pub(crate) struct Token {
@@ -37,6 +41,42 @@ impl LatestToken {
             None => Err("the application supplied no OAUTHBEARER token"),
         })
     }
+}
+
+/// Gives a client the token, or the reason why there is none.
+///
+/// # Safety
+/// The client is alive.
+pub(super) unsafe fn give(client: *mut sys::rd_kafka_t, token: Result<&Token, &str>) {
+    // SAFETY: by the contract above.
+    if let Err(reason) = token.and_then(|token| unsafe { try_to_give(client, token) }) {
+        let reason = CString::new(reason).unwrap_or_default();
+        // SAFETY: client and string are alive.
+        unsafe { sys::rd_kafka_oauthbearer_set_token_failure(client, reason.as_ptr()) };
+    }
+}
+
+/// # Safety
+/// The client is alive.
+unsafe fn try_to_give(client: *mut sys::rd_kafka_t, token: &Token) -> Result<(), &'static str> {
+    let value = CString::new(token.value.as_str()).map_err(|_| "the token holds a NUL character")?;
+    let principal = CString::new(token.principal.as_str()).map_err(|_| "the principal holds a NUL character")?;
+    let mut reason = [0; 512];
+    // SAFETY: client and strings are alive, there are no extensions, and the buffer has the length given.
+    let code: Code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client,
+            value.as_ptr(),
+            token.expires_at_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            reason.as_mut_ptr(),
+            reason.len(),
+        )
+    }
+    .into();
+    (code == Code::NoError).then_some(()).ok_or("the token is malformed or past its lifetime")
 }
 
 fn now_ms() -> i64 {
