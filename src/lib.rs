@@ -9,6 +9,7 @@ mod monitoring;
 mod producer;
 mod python;
 mod testing;
+pub mod worker;
 
 pub use python::_core;
 

@@ -1,0 +1,23 @@
+//! The delivery worker: consumes the e-mail topics and delivers each mail by SMTP, or passes it to a handler.
+//!
+//! The heart is [`Engine`], a state machine without I/O, threads or a clock. What happened goes in as an [`Input`] with
+//! the time; what has to be done comes out as [`Action`]s, which the shell performs. ARCHITECTURE.md shows the states
+//! of a record and every arrow between them.
+
+pub mod action;
+pub mod attempt;
+pub mod dead_letter;
+pub mod engine;
+pub mod identity;
+pub mod input;
+pub mod limits;
+pub mod notice;
+pub mod rate;
+pub mod record;
+pub mod verdict;
+
+pub use action::Action;
+pub use engine::Engine;
+pub use input::{Input, Now};
+pub use limits::Limits;
+pub use notice::Notice;
