@@ -25,7 +25,7 @@ const CLOSING_POLL: Duration = Duration::from_millis(20);
 
 /// A librdkafka consumer. Any thread may call any method.
 ///
-/// Whoever has it ends it by [`Self::close`] or [`Self::abandon`]; one that is merely dropped is never freed.
+/// Dropped without [`Self::close`], it does not leave its group, which notices after a session's length.
 pub struct Consumer {
     queue: ManuallyDrop<Queue>,
     base: ManuallyDrop<BaseClient<DefaultClientContext>>,
@@ -78,11 +78,6 @@ impl Consumer {
     pub fn wake(&self) {
         // SAFETY: the queue is alive.
         unsafe { sys::rd_kafka_queue_yield(self.queue.0) }
-    }
-
-    fn assignment_is_lost(&self) -> bool {
-        // SAFETY: the client is alive.
-        unsafe { sys::rd_kafka_assignment_lost(self.base.native_ptr()) == 1 }
     }
 
     /// Takes partitions that the group assigned; librdkafka begins to fetch them.
@@ -159,10 +154,16 @@ impl Consumer {
         unsafe { give(self.base.native_ptr(), token) };
     }
 
-    /// Leaves the group and frees the consumer, within `timeout`. Whoever calls it has given all partitions back.
+    /// Whether partitions were given to others, whatever became of a rebalance that is under way.
+    pub fn assignment_is_lost(&self) -> bool {
+        // SAFETY: the client is alive.
+        unsafe { sys::rd_kafka_assignment_lost(self.base.native_ptr()) == 1 }
+    }
+
+    /// Leaves the group, within `timeout`. Whoever calls it has given all partitions back, and polls no more.
     ///
-    /// Returns whether the group let it go in time; the group waits for a session's length otherwise.
-    pub fn close(self, timeout: Duration) -> bool {
+    /// Returns whether the group let it go in time.
+    pub fn close(&self, timeout: Duration) -> bool {
         let began = Instant::now();
         // SAFETY: client and queue are alive; the error is ours, or null.
         let is_closing =
@@ -179,16 +180,16 @@ impl Consumer {
                 _ => {}
             }
         }
-        let was_closed = is_closed();
-        self.abandon();
-        was_closed
+        is_closed()
     }
+}
 
-    /// Frees the consumer without leaving the group, which notices after a session's length.
-    pub fn abandon(self) {
-        let Self { queue, base } = self;
-        let client = base.native_ptr();
-        drop(ManuallyDrop::into_inner(queue));
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let client = self.base.native_ptr();
+        // SAFETY: the queue is dropped once, here, and before its client.
+        unsafe { ManuallyDrop::drop(&mut self.queue) };
+        // rdkafka's own handle would close the consumer first, and polls for that without a limit.
         // SAFETY: the client is destroyed once: rdkafka's handle of it is never dropped.
         unsafe { sys::rd_kafka_destroy_flags(client, NO_CONSUMER_CLOSE) };
     }
@@ -322,6 +323,7 @@ mod tests {
         .unwrap();
         assert_eq!(first.committed(&[fetched.partition.clone()], LIMIT).unwrap(), [position]);
         assert!(first.close(LIMIT));
+        drop(first);
 
         producer.produce(&record, 0).unwrap();
         while producer.outstanding() > 0 {
@@ -329,6 +331,5 @@ mod tests {
         }
         let second = consumer(&cluster);
         assert_eq!(next_record(&second).offset, 1, "it goes on where the first one stopped");
-        second.abandon();
     }
 }

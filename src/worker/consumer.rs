@@ -1,0 +1,456 @@
+//! The thread that polls the consumer: it hands records and rebalances to the engine, carries out the engine's commands,
+//! and does nothing slow.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{mpsc, Arc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use serde::Deserialize;
+
+use super::action::{CommitId, Position};
+use super::identity::{Generation, PartitionId, RecordId};
+use super::input::{Committed, Input};
+use super::record::{Parts, Record};
+use crate::kafka::librdkafka::{self as native, ClientError, Code, Consumer, ConsumerEvent, LatestToken, PartitionNames};
+
+/// Longest wait for an event, and so for a command.
+const POLL_TIMEOUT: Duration = Duration::from_millis(20);
+/// Records that are handed over at once.
+const BATCH: usize = 500;
+/// Time for reading a group's positions back.
+const READ_BACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for leaving the group.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before a client takes the place of one that died.
+const REBUILD_PAUSE: Duration = Duration::from_secs(5);
+/// So many fatal errors in [`FATAL_PERIOD`] end the worker.
+const FATAL_LIMIT: usize = 6;
+const FATAL_PERIOD: Duration = Duration::from_mins(10);
+
+/// What the engine wants of the consumer.
+pub(super) enum Command {
+    ReadCommitted(Vec<(PartitionId, Generation)>),
+    Commit(CommitId, Vec<Position>),
+    Pause(Vec<PartitionId>),
+    Resume(Vec<PartitionId>),
+    Unassign(Vec<(PartitionId, Generation)>),
+    /// Leave the group and end the thread.
+    Close,
+}
+
+/// What the thread reports.
+pub(super) enum Report {
+    /// Something for the engine.
+    Input(Input),
+    /// Something is wrong with a broker or with the consumer.
+    Failed(ClientError),
+    /// A line of librdkafka's own log.
+    Logged(String),
+    /// Whether a coordinator of the group is known, and so the group's work goes on.
+    Coordinated(bool),
+    /// So many fatal errors in a short time that another client is no use.
+    GaveUp(ClientError),
+}
+
+/// The thread, as the shell holds it.
+pub(super) struct ConsumerThread {
+    commands: Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+/// What a consumer is made of, each time.
+pub(super) struct Plan {
+    pub(super) config: ClientConfig,
+    pub(super) topics: Vec<String>,
+    pub(super) token: Arc<LatestToken>,
+}
+
+impl ConsumerThread {
+    /// Starts the thread with its first consumer. `report` is called on the thread.
+    pub(super) fn spawn(
+        plan: Plan,
+        first: Consumer,
+        report: impl Fn(Report) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let (commands, received) = mpsc::channel();
+        let polling = Polling::new(plan, Arc::new(report), received);
+        let thread = thread::Builder::new().name("kafka-email-consume".into()).spawn(move || polling.run(first))?;
+        Ok(Self { commands, thread })
+    }
+
+    /// Hands a command over; the thread carries it out within [`POLL_TIMEOUT`].
+    pub(super) fn send(&self, command: Command) {
+        // A thread that ended has nothing left to do it with.
+        let _ = self.commands.send(command);
+    }
+
+    /// Lets the thread leave the group and end. Blocks, for a few seconds at most.
+    pub(super) fn close(self) {
+        self.send(Command::Close);
+        let _ = self.thread.join();
+    }
+}
+
+impl Plan {
+    pub(super) fn build(&self) -> Result<Consumer, rdkafka::error::KafkaError> {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        Consumer::create(&self.config, &topics)
+    }
+}
+
+/// What happened to the consumer in one round.
+enum Turn {
+    Goes,
+    Died(ClientError),
+    Closes,
+}
+
+struct Polling {
+    plan: Plan,
+    report: Arc<dyn Fn(Report) + Send + Sync>,
+    commands: Receiver<Command>,
+    names: PartitionNames,
+    /// The partitions that are assigned, and since when they are.
+    assigned: HashMap<PartitionId, Generation>,
+    generations: u64,
+    /// The group wants partitions back, and waits.
+    is_revoking: bool,
+    commit: Option<CommitId>,
+    is_coordinated: bool,
+}
+
+impl Polling {
+    fn new(plan: Plan, report: Arc<dyn Fn(Report) + Send + Sync>, commands: Receiver<Command>) -> Self {
+        Self {
+            plan,
+            report,
+            commands,
+            names: PartitionNames::default(),
+            assigned: HashMap::new(),
+            generations: 0,
+            is_revoking: false,
+            commit: None,
+            is_coordinated: false,
+        }
+    }
+
+    fn run(mut self, first: Consumer) {
+        let mut deaths: Vec<Instant> = Vec::new();
+        let mut next = Some(first);
+        while let Some(consumer) = next.take() {
+            let consumer = Arc::new(consumer);
+            let Some(error) = self.live(&consumer) else { return };
+            // The client is dropped without leaving the group: librdkafka has given it up.
+            drop(consumer);
+            self.forget_everything();
+            let now = Instant::now();
+            deaths.retain(|death| now.saturating_duration_since(*death) < FATAL_PERIOD);
+            deaths.push(now);
+            if deaths.len() >= FATAL_LIMIT {
+                return self.tell(Report::GaveUp(error));
+            }
+            self.tell(Report::Failed(error));
+            next = self.rebuild();
+        }
+    }
+
+    /// Builds the next client after a pause, again and again; None when the worker ends meanwhile.
+    fn rebuild(&mut self) -> Option<Consumer> {
+        loop {
+            let until = Instant::now() + REBUILD_PAUSE;
+            while let Some(left) = until.checked_duration_since(Instant::now()) {
+                match self.commands.recv_timeout(left) {
+                    Ok(Command::Close) | Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                    // What it is about is gone.
+                    Ok(Command::Commit(id, _)) => self.tell(Report::Input(Input::CommitEnded(id, false))),
+                    Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+                }
+            }
+            match self.plan.build() {
+                Ok(consumer) => return Some(consumer),
+                Err(error) => self.tell(Report::Logged(error.to_string())),
+            }
+        }
+    }
+
+    /// Polls until the client dies, which is returned, or the worker ends.
+    fn live(&mut self, consumer: &Arc<Consumer>) -> Option<ClientError> {
+        loop {
+            match self.turn(consumer) {
+                Turn::Goes => {}
+                Turn::Died(error) => return Some(error),
+                Turn::Closes => {
+                    self.close(consumer);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, consumer: &Arc<Consumer>) -> Turn {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Turn::Closes,
+                Ok(command) => self.carry_out(consumer, command),
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        if self.is_revoking && consumer.assignment_is_lost() {
+            let all = self.assigned.keys().cloned().collect();
+            self.lose(consumer, all);
+        }
+        let mut records = Vec::new();
+        let mut timeout = POLL_TIMEOUT;
+        while records.len() < BATCH {
+            match consumer.poll(timeout, &mut self.names) {
+                Some(ConsumerEvent::Fetched(fetched)) => records.extend(self.record_of(fetched)),
+                Some(event) => {
+                    // The engine hears of records before it hears that they are gone.
+                    self.hand_over(&mut records);
+                    if let Err(error) = self.on_event(consumer, event) {
+                        return Turn::Died(error);
+                    }
+                }
+                None => break,
+            }
+            timeout = Duration::ZERO;
+        }
+        self.hand_over(&mut records);
+        Turn::Goes
+    }
+
+    fn hand_over(&self, records: &mut Vec<Record>) {
+        if !records.is_empty() {
+            self.tell(Report::Input(Input::Fetched(std::mem::take(records))));
+        }
+    }
+
+    /// None for a record of a partition that was given back.
+    fn record_of(&self, fetched: native::FetchedRecord) -> Option<Record> {
+        let partition = id_of(&fetched.partition);
+        let generation = *self.assigned.get(&partition)?;
+        Some(Record::new(Parts {
+            id: RecordId { generation, offset: fetched.offset },
+            partition,
+            timestamp_ms: fetched.timestamp_ms,
+            key: fetched.key,
+            value: fetched.value,
+            headers: fetched.headers,
+        }))
+    }
+
+    fn on_event(&mut self, consumer: &Consumer, event: ConsumerEvent) -> Result<(), ClientError> {
+        match event {
+            ConsumerEvent::Fetched(_) => {}
+            ConsumerEvent::Assigned(partitions) => self.assign(consumer, &partitions),
+            ConsumerEvent::Revoked { partitions, are_lost } => {
+                let partitions: Vec<_> = partitions.iter().map(id_of).collect();
+                if are_lost {
+                    self.lose(consumer, partitions);
+                } else {
+                    self.revoke(consumer, &partitions);
+                }
+            }
+            ConsumerEvent::Committed(result) => {
+                if let Some(id) = self.commit.take() {
+                    self.tell(Report::Input(Input::CommitEnded(id, result.is_ok())));
+                }
+            }
+            ConsumerEvent::Failed(error) if error.is_fatal => return Err(error),
+            ConsumerEvent::Failed(error) => self.tell(Report::Failed(error)),
+            ConsumerEvent::Logged(line) => self.tell(Report::Logged(line)),
+            ConsumerEvent::Statistics(json) => self.on_statistics(&json),
+            ConsumerEvent::TokenWanted => self.plan.token.with(|token| consumer.set_token(token)),
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, consumer: &Consumer, partitions: &[native::TopicPartition]) {
+        // Only a coordinator assigns.
+        self.set_coordinated(true);
+        let mut begun = Vec::new();
+        for partition in partitions {
+            self.generations += 1;
+            let (id, generation) = (id_of(partition), Generation(self.generations));
+            self.assigned.insert(id.clone(), generation);
+            begun.push((id, generation));
+        }
+        if !begun.is_empty() {
+            self.tell(Report::Input(Input::Assigned(begun)));
+        }
+        let _ = consumer.assign(partitions);
+    }
+
+    fn revoke(&mut self, consumer: &Consumer, partitions: &[PartitionId]) {
+        let generations: Vec<_> = partitions.iter().filter_map(|id| self.assigned.get(id).copied()).collect();
+        if generations.is_empty() {
+            // Nobody has them, and the group waits.
+            let _ = consumer.unassign(&native_of(partitions));
+            return;
+        }
+        self.is_revoking = true;
+        self.tell(Report::Input(Input::Revoked(generations)));
+    }
+
+    /// Others have these partitions already.
+    fn lose(&mut self, consumer: &Consumer, partitions: Vec<PartitionId>) {
+        let generations: Vec<_> = partitions.iter().filter_map(|id| self.assigned.remove(id)).collect();
+        self.is_revoking = false;
+        self.tell(Report::Input(Input::Lost(generations)));
+        let _ = consumer.unassign(&native_of(&partitions));
+    }
+
+    fn carry_out(&mut self, consumer: &Arc<Consumer>, command: Command) {
+        match command {
+            Command::ReadCommitted(partitions) => self.read_committed(consumer, partitions),
+            Command::Commit(id, positions) => self.commit(consumer, id, &positions),
+            Command::Pause(partitions) => drop(consumer.pause(&native_of(&self.still_assigned(partitions)))),
+            Command::Resume(partitions) => drop(consumer.resume(&native_of(&self.still_assigned(partitions)))),
+            Command::Unassign(ended) => {
+                let ended = ended.into_iter().filter(|(id, generation)| self.assigned.get(id) == Some(generation));
+                let ended: Vec<_> = ended.map(|(id, _)| id).collect();
+                ended.iter().for_each(|id| drop(self.assigned.remove(id)));
+                self.is_revoking = false;
+                if !ended.is_empty() {
+                    let _ = consumer.unassign(&native_of(&ended));
+                }
+            }
+            Command::Close => {}
+        }
+    }
+
+    fn still_assigned(&self, mut partitions: Vec<PartitionId>) -> Vec<PartitionId> {
+        partitions.retain(|id| self.assigned.contains_key(id));
+        partitions
+    }
+
+    fn commit(&mut self, consumer: &Consumer, id: CommitId, positions: &[Position]) {
+        let current = positions.iter().filter(|position| self.assigned.get(&position.partition) == Some(&position.generation));
+        let positions: Vec<_> = current
+            .map(|position| native::Position {
+                partition: native_of_one(&position.partition),
+                offset: position.offset,
+                metadata: position.metadata.clone().into_bytes(),
+            })
+            .collect();
+        match consumer.commit(&positions) {
+            Ok(()) => self.commit = Some(id),
+            Err(_) => self.tell(Report::Input(Input::CommitEnded(id, false))),
+        }
+    }
+
+    /// Asks on a thread of its own, which blocks.
+    fn read_committed(&self, consumer: &Arc<Consumer>, partitions: Vec<(PartitionId, Generation)>) {
+        let (consumer, report) = (Arc::clone(consumer), Arc::clone(&self.report));
+        let generations: Vec<_> = partitions.iter().map(|(_, generation)| *generation).collect();
+        let reading = thread::Builder::new().name("kafka-email-offsets".into()).spawn(move || {
+            let asked: Vec<_> = partitions.iter().map(|(id, _)| native_of_one(id)).collect();
+            let answer = consumer.committed(&asked, READ_BACK_TIMEOUT);
+            // The consumer may be closed by now, and this the last that has it.
+            drop(consumer);
+            for (partition, (_, generation)) in asked.iter().zip(&partitions) {
+                report(Report::Input(Input::CommittedRead(*generation, committed(&answer, partition))));
+            }
+        });
+        if reading.is_err() {
+            generations.into_iter().for_each(|generation| self.tell(Report::Input(Input::CommittedRead(generation, None))));
+        }
+    }
+
+    fn on_statistics(&mut self, json: &str) {
+        let Ok(statistics) = serde_json::from_str::<Statistics>(json) else { return };
+        self.set_coordinated(statistics.cgrp.is_some_and(|group| group.state == "up"));
+        for (topic, of_topic) in statistics.topics {
+            let topic: Arc<str> = topic.into();
+            for (number, partition) in of_topic.partitions {
+                let Ok(number) = number.parse() else { continue };
+                let generation = self.assigned.get(&PartitionId::new(Arc::clone(&topic), number));
+                if let (Some(generation), true) = (generation, partition.hi_offset >= 0) {
+                    self.tell(Report::Input(Input::EndOffset(*generation, partition.hi_offset)));
+                }
+            }
+        }
+    }
+
+    fn set_coordinated(&mut self, is_coordinated: bool) {
+        if is_coordinated != self.is_coordinated {
+            self.is_coordinated = is_coordinated;
+            self.tell(Report::Coordinated(is_coordinated));
+        }
+    }
+
+    /// librdkafka may crash when a consumer leaves a group that has no coordinator: such a consumer is only dropped.
+    fn close(&mut self, consumer: &Consumer) {
+        if !self.assigned.is_empty() {
+            let _ = consumer.unassign(&native_of(&self.assigned.keys().cloned().collect::<Vec<_>>()));
+        }
+        if self.is_coordinated {
+            consumer.close(CLOSE_TIMEOUT);
+        }
+        self.forget_everything();
+    }
+
+    fn forget_everything(&mut self) {
+        if let Some(id) = self.commit.take() {
+            self.tell(Report::Input(Input::CommitEnded(id, false)));
+        }
+        self.assigned.clear();
+        self.is_revoking = false;
+        self.set_coordinated(false);
+        self.tell(Report::Input(Input::ClientDied));
+    }
+
+    fn tell(&self, report: Report) {
+        (self.report)(report);
+    }
+}
+
+/// The part of librdkafka's statistics that is used (its STATISTICS.md).
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    topics: HashMap<String, TopicStatistics>,
+    cgrp: Option<GroupStatistics>,
+}
+
+#[derive(Deserialize)]
+struct GroupStatistics {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    #[serde(default)]
+    partitions: HashMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    /// The offset after the last record.
+    hi_offset: i64,
+}
+
+fn committed(answer: &Result<Vec<native::Position>, Code>, partition: &native::TopicPartition) -> Option<Committed> {
+    let positions = answer.as_ref().ok()?;
+    let stored = positions.iter().find(|position| position.partition == *partition);
+    Some(stored.map_or_else(Committed::default, |position| Committed {
+        offset: Some(position.offset),
+        metadata: position.metadata.clone(),
+    }))
+}
+
+fn id_of(partition: &native::TopicPartition) -> PartitionId {
+    PartitionId::new(Arc::clone(&partition.topic), partition.partition)
+}
+
+fn native_of_one(id: &PartitionId) -> native::TopicPartition {
+    native::TopicPartition { topic: id.topic().into(), partition: id.number() }
+}
+
+fn native_of(partitions: &[PartitionId]) -> Vec<native::TopicPartition> {
+    partitions.iter().map(native_of_one).collect()
+}

@@ -1,0 +1,84 @@
+//! Makes sure that the topics exist, those of dead letters included.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::error::KafkaError;
+
+use super::kafka_context::KafkaContext;
+use crate::kafka::librdkafka::Code;
+
+/// Let the brokers decide (KIP-464, brokers from 2.4 on).
+const BROKERS_DEFAULT: i32 = -1;
+
+/// Why there is a topic that does not exist, or may not.
+pub(super) enum Trouble {
+    /// The cluster could not be asked.
+    Unreachable(Code),
+    /// It is missing and cannot be created. The text says what to do.
+    Missing(String),
+}
+
+/// Creates those of `topics` and their dead-letter topics that do not exist. Blocks up to some times `timeout`.
+///
+/// # Errors
+/// When one is missing afterwards, or nobody knows.
+pub(super) fn ensure(
+    config: &ClientConfig,
+    context: KafkaContext,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Vec<String>, Trouble> {
+    let admin = AdminClient::from_config_and_context(config, context).map_err(|error| unreachable_by(&error))?;
+    let mut missing = Vec::new();
+    for topic in topics.iter().flat_map(|topic| [topic.clone(), dead_letter_topic(topic)]) {
+        if !exists(&admin, &topic, timeout)? {
+            missing.push(topic);
+        }
+    }
+    if !missing.is_empty() {
+        create(&admin, &missing, timeout)?;
+    }
+    Ok(missing)
+}
+
+/// Where the dead letters of a topic go.
+pub(super) fn dead_letter_topic(topic: &str) -> String {
+    format!("{topic}-dlt")
+}
+
+fn exists(admin: &AdminClient<KafkaContext>, topic: &str, timeout: Duration) -> Result<bool, Trouble> {
+    let metadata = admin.inner().fetch_metadata(Some(topic), timeout).map_err(|error| unreachable_by(&error))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    match found.and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from) {
+        None => Ok(found.is_some()),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(false),
+        // It exists, or will in a moment.
+        Some(Code::LeaderNotAvailable) => Ok(true),
+        Some(code) => Err(Trouble::Missing(format!("cannot look up topic {topic}: {code}; grant Describe on it"))),
+    }
+}
+
+fn create(admin: &AdminClient<KafkaContext>, missing: &[String], timeout: Duration) -> Result<(), Trouble> {
+    let new: Vec<_> = missing
+        .iter()
+        .map(|topic| NewTopic::new(topic, BROKERS_DEFAULT, TopicReplication::Fixed(BROKERS_DEFAULT)))
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|_| Trouble::Unreachable(Code::CriticalSystemResource))?;
+    let results = runtime.block_on(admin.create_topics(&new, &options)).map_err(|error| unreachable_by(&error))?;
+    let failed = results.into_iter().filter_map(Result::err);
+    // Another worker may have been faster.
+    match failed.into_iter().find(|(_, code)| *code != Code::TopicAlreadyExists) {
+        None => Ok(()),
+        Some((topic, code)) => Err(Trouble::Missing(format!(
+            "topic {topic} does not exist and cannot be created ({code}): create it, or grant Create on it"
+        ))),
+    }
+}
+
+fn unreachable_by(error: &KafkaError) -> Trouble {
+    Trouble::Unreachable(error.rdkafka_error_code().unwrap_or(Code::BrokerTransportFailure))
+}
