@@ -6,15 +6,29 @@
 
 pub mod action;
 pub mod attempt;
+pub mod breaker;
+pub mod commits;
 pub mod dead_letter;
+pub mod delivered;
+pub mod done_set;
+pub mod drain;
 pub mod engine;
 pub mod identity;
 pub mod input;
+pub mod lane;
+pub mod life;
 pub mod limits;
 pub mod notice;
+pub mod partition;
+pub mod permit;
 pub mod rate;
+pub mod reason;
 pub mod record;
+pub mod refusals;
+pub mod retry;
+pub mod timers;
 pub mod verdict;
+pub mod watch;
 
 pub use action::Action;
 pub use engine::Engine;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Reply, Stage, Target};
-use super::dead_letter::Reason;
 use super::identity::PartitionId;
+use super::reason::Reason;
 use super::verdict::Verdict;
 
 /// Where a record is, and of which type.
@@ -90,7 +90,7 @@ pub enum Notice {
         /// Whose breaker.
         target: Target,
         /// Where the last failure was.
-        stage: Stage,
+        stage: Option<Stage>,
         /// The server's reply.
         reply: Option<Reply>,
     },

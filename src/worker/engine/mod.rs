@@ -1,0 +1,150 @@
+//! The state machine: which input leads where, and what has to be done.
+
+mod assignments;
+mod attempts;
+mod lives;
+mod releases;
+mod schedule;
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+use super::action::{Action, DrainReport};
+use super::commits::Commits;
+use super::delivered::Delivered;
+use super::drain::Release;
+use super::identity::{Generation, PartitionId, RecordId};
+use super::input::{Input, Now};
+use super::limits::Limits;
+use super::notice::Notice;
+use super::partition::Partition;
+use super::permit::Permits;
+use super::retry::Random;
+use super::timers::Timers;
+
+/// All state of the worker.
+pub struct Engine {
+    limits: Limits,
+    random: Random,
+    /// The time of the present input.
+    now: Now,
+    partitions: BTreeMap<Generation, Partition>,
+    permits: Permits,
+    delivered: Delivered,
+    /// When waiting records are looked at, and dead letters are produced again.
+    retries: Timers<Instant>,
+    /// When ready and waiting records are too old, in milliseconds since the epoch.
+    expiries: Timers<i64>,
+    /// When records at work are overdue.
+    deadlines: Timers<Instant>,
+    overdue: HashSet<RecordId>,
+    commits: Commits,
+    releases: Vec<Release>,
+    drain: Option<Drain>,
+    looks_at: Option<Instant>,
+    actions: Vec<Action>,
+}
+
+/// A drain of the whole worker.
+enum Drain {
+    Running(DrainReport),
+    Over,
+}
+
+/// Numbers for metrics and health.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Gauges {
+    /// Records at work.
+    pub at_work: usize,
+    /// Records that wait for another attempt.
+    pub waiting: usize,
+    /// Whether a breaker is open.
+    pub is_breaker_open: bool,
+    /// The timestamp of the oldest record that is the first unfinished of its partition.
+    pub oldest_unfinished_ms: Option<i64>,
+    /// Unfinished records of each partition whose end is known.
+    pub lags: Vec<(PartitionId, i64)>,
+    /// Whether something is stuck.
+    pub is_stuck: bool,
+}
+
+impl Engine {
+    /// An engine without partitions. The seed makes its delays random.
+    pub fn new(limits: Limits, seed: u64, now: Now) -> Self {
+        Self {
+            permits: Permits::new(&limits),
+            delivered: Delivered::new(limits.dedup_window),
+            limits,
+            random: Random::new(seed),
+            now,
+            partitions: BTreeMap::new(),
+            retries: Timers::new(),
+            expiries: Timers::new(),
+            deadlines: Timers::new(),
+            overdue: HashSet::new(),
+            commits: Commits::default(),
+            releases: Vec::new(),
+            drain: None,
+            looks_at: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes an input and appends what has to be done, in order.
+    pub fn handle(&mut self, now: Now, input: Input, actions: &mut Vec<Action>) {
+        self.now = now;
+        match input {
+            Input::Assigned(partitions) => self.on_assigned(partitions),
+            Input::CommittedRead(generation, committed) => self.on_committed_read(generation, committed),
+            Input::Fetched(records) => self.on_fetched(records),
+            Input::EndOffset(generation, offset) => {
+                if let Some(partition) = self.partitions.get_mut(&generation) {
+                    partition.progress.ends_at(offset);
+                }
+            }
+            Input::Revoked(generations) => self.on_revoked(&generations),
+            Input::Lost(generations) => self.on_lost(&generations),
+            Input::AttemptEnded(id, result) => self.on_attempt_ended(id, result),
+            Input::DeadLetterStored(id, is_stored) => self.on_dead_letter(id, is_stored),
+            Input::CommitEnded(id, is_stored) => self.on_commit_ended(id, is_stored),
+            Input::Drain => self.on_drain(),
+            Input::Abort => self.on_abort(),
+            Input::ClientDied => self.on_client_died(),
+            Input::Tick => {}
+        }
+        self.take_what_is_due();
+        self.advance_releases();
+        self.grant_permits();
+        self.commit();
+        actions.append(&mut self.actions);
+    }
+
+    /// Numbers for metrics and health, at the time of the last input.
+    pub fn gauges(&self) -> Gauges {
+        let partitions = || self.partitions.values();
+        let first = |partition: &Partition| {
+            let life = partition.lives.get(&partition.done.position()?)?;
+            Some(life.record().timestamp_ms())
+        };
+        Gauges {
+            at_work: self.permits.at_work(),
+            waiting: partitions().map(|partition| partition.counts.waiting).sum(),
+            is_breaker_open: self.permits.is_any_open(),
+            oldest_unfinished_ms: partitions().filter_map(first).min(),
+            lags: partitions()
+                .filter_map(|partition| {
+                    Some((partition.id.clone(), partition.progress.lag(partition.done.position())?))
+                })
+                .collect(),
+            is_stuck: !self.overdue.is_empty() || partitions().any(|partition| partition.progress.is_stuck()),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    fn note(&mut self, notice: Notice) {
+        self.actions.push(Action::Log(notice));
+    }
+}
