@@ -70,7 +70,7 @@ impl Server {
             offers = self.say_hello(&mut wire, local).await?;
         }
         if let Some(credentials) = self.credentials(token)? {
-            if self.tls.is_none() && !self.settings.cleartext_auth && !remote.to_canonical().is_loopback() {
+            if !self.settings.may_send_credentials(remote) {
                 return Err(Failure::new(Stage::Auth, Cause::CleartextRefused));
             }
             sign_in(&mut wire, offers, &credentials).await?;

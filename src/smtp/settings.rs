@@ -1,6 +1,7 @@
 //! How to reach the mail server and be let in: the values of `SmtpConfig`, as Python resolved them.
 
 use serde::Deserialize;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How a connection is encrypted.
@@ -44,6 +45,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether nobody on the way to `remote` can read credentials, or the user does not mind.
+    pub(super) fn may_send_credentials(&self, remote: IpAddr) -> bool {
+        self.security != Security::None || self.cleartext_auth || remote.to_canonical().is_loopback()
+    }
+
     /// How long an unused session stays open.
     pub(super) fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
