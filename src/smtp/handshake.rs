@@ -55,6 +55,7 @@ impl Server {
 
     /// Opens a session.
     pub(super) async fn open(&self, token: Option<&str>) -> Result<Session, Failure> {
+        let credentials = self.credentials(token)?;
         let (mut wire, local, remote) = self.connect().await.map_err(|cause| Failure::new(Stage::Connect, cause))?;
         if self.settings.security == Security::Tls {
             wire = self.encrypt(wire).await?;
@@ -69,7 +70,7 @@ impl Server {
             wire = self.encrypt(wire).await?;
             offers = self.say_hello(&mut wire, local).await?;
         }
-        if let Some(credentials) = self.credentials(token)? {
+        if let Some(credentials) = credentials {
             if !self.settings.may_send_credentials(remote) {
                 return Err(Failure::new(Stage::Auth, Cause::CleartextRefused));
             }

@@ -77,3 +77,61 @@ impl Offers {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn offers(lines: &[&str]) -> Offers {
+        let response = format!("250-mail.example\r\n250-{}\r\n250 HELP\r\n", lines.join("\r\n250-"));
+        Offers::parse(response.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn extensions() {
+        let offers = offers(&[
+            "pipelining",
+            "SIZE 35882577",
+            "8BITMIME",
+            "STARTTLS",
+            "AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN",
+        ]);
+        assert!(offers.pipelining() && offers.size() && offers.eight_bit() && offers.start_tls());
+        assert_eq!(offers.size, 35_882_577);
+        for mechanism in [Mechanism::Plain, Mechanism::Login, Mechanism::XOAuth2] {
+            assert!(offers.mechanism(mechanism), "{mechanism:?}");
+        }
+    }
+
+    #[test]
+    fn odd_lines_hide_no_extension() {
+        for odd in [
+            "",
+            " ",
+            "AUTH",
+            "AUTH=LOGIN",
+            "SIZE",
+            "SIZE all",
+            "SIZE 99999999999999999999999",
+            "DELIVERBY x",
+            "FUTURERELEASE x y",
+            "MT-PRIORITY x",
+            "NO-SOLICITING",
+            "ENHANCEDSTATUSCODE",
+            "LIMITS RCPTMAX=1",
+            "XCLIENT NAME=x",
+        ] {
+            let offers = offers(&[odd, "PIPELINING"]);
+            assert!(offers.pipelining() && !offers.start_tls(), "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_hides_no_extension(odd in "[ -~]{0,40}") {
+            prop_assert!(offers(&[&odd, "PIPELINING"]).pipelining());
+        }
+    }
+}

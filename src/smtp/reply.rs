@@ -82,7 +82,9 @@ impl Reply {
             [b'-', text @ ..] => (false, text),
             _ => return Err(Malformed),
         };
-        Ok((Self { code, enhanced: enhanced(text).filter(|(class, ..)| u16::from(*class) == code / 100) }, is_last))
+        let enhanced =
+            enhanced(text).filter(|(class, ..)| matches!(class, 2 | 4 | 5) && u16::from(*class) == code / 100);
+        Ok((Self { code, enhanced }, is_last))
     }
 }
 

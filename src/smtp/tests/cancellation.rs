@@ -4,7 +4,7 @@ use super::server::{Peer, Server, MESSAGE};
 use crate::smtp::{Envelope, Failure, Pool, Reply};
 use serde_json::json;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{poll_fn, Future};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;

@@ -40,11 +40,13 @@ fn script() -> impl Strategy<Value = Script> {
     let code = || prop_oneof![3 => Just(250_u16), 1 => prop_oneof![Just(451_u16), Just(550), Just(421), Just(354)]];
     let go = prop_oneof![4 => Just(354_u16), 1 => prop_oneof![Just(250_u16), Just(554), Just(421)]];
     let codes = (code(), code(), go, code(), prop::collection::vec(0..3_usize, 4));
-    (codes, prop::collection::vec(1..30_usize, 1..8), any::<bool>()).prop_map(|((mail, rcpt, data, dot, lines), cuts, pipelining)| {
-        let answers = [mail, rcpt, data, dot].into_iter().zip(lines).zip(1..);
-        let answers = answers.map(|((code, lines), detail)| Answer { code, lines, detail }).collect();
-        Script { answers, cuts, pipelining }
-    })
+    (codes, prop::collection::vec(1..30_usize, 1..8), any::<bool>()).prop_map(
+        |((mail, rcpt, data, dot, lines), cuts, pipelining)| {
+            let answers = [mail, rcpt, data, dot].into_iter().zip(lines).zip(1..);
+            let answers = answers.map(|((code, lines), detail)| Answer { code, lines, detail }).collect();
+            Script { answers, cuts, pipelining }
+        },
+    )
 }
 
 impl Script {
@@ -82,12 +84,12 @@ impl Script {
         }
     }
 
-    /// Sends the text piece by piece.
-    async fn say(&self, peer: &mut Peer, text: &str) {
+    /// Sends the text piece by piece, as long as the client listens.
+    async fn say(&self, peer: &mut Peer, text: &str) -> Option<()> {
         let mut rest = text.as_bytes();
         for cut in self.cuts.iter().cycle() {
             let (piece, tail) = rest.split_at((*cut).min(rest.len()));
-            peer.send(piece).await;
+            peer.try_send(piece).await?;
             // The client reads this piece before the next one comes.
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
@@ -96,6 +98,7 @@ impl Script {
                 break;
             }
         }
+        Some(())
     }
 
     /// Plays the server for one mail, whatever the client makes of it.
@@ -103,11 +106,11 @@ impl Script {
         let [mail, rcpt, data, dot] = &self.answers[..] else { unreachable!() };
         if self.pipelining {
             peer.hear_transaction().await;
-            self.say(peer, &[mail, rcpt, data].map(Answer::text).concat()).await;
+            self.say(peer, &[mail, rcpt, data].map(Answer::text).concat()).await?;
         } else {
             for answer in [mail, rcpt, data] {
                 peer.next().await?;
-                self.say(peer, &answer.text()).await;
+                self.say(peer, &answer.text()).await?;
                 if answer.code >= 400 {
                     return None;
                 }
@@ -116,7 +119,7 @@ impl Script {
         if data.code == 354 {
             // The message, or a lone dot.
             while peer.next().await? != "." {}
-            self.say(peer, &dot.text()).await;
+            self.say(peer, &dot.text()).await?;
         }
         None
     }

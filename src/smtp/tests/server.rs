@@ -16,14 +16,15 @@ use tokio_rustls::TlsAcceptor;
 pub(super) const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/smtp/tests/certificate.pem");
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/smtp/tests/key.pem");
 
-pub(super) const ENVELOPE: Envelope<'static> = Envelope { sender: "noreply@shop.example", recipient: "ann@mail.example" };
+pub(super) const ENVELOPE: Envelope<'static> =
+    Envelope { sender: "noreply@shop.example", recipient: "ann@mail.example" };
 pub(super) const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nline\r\n.\r\n";
 /// What the server makes of `MESSAGE`.
 pub(super) const RECEIVED: &str = "Subject: hello\r\n\r\nline\r\n..\r\n.\r\n";
 
 /// A test that hangs fails after this time.
 async fn soon<T>(action: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), action).await.expect("the client does nothing")
+    tokio::time::timeout(Duration::from_secs(10), action).await.unwrap_or_else(|_| panic!("the client does nothing"))
 }
 
 pub(super) fn settings(port: u16, changes: &Value) -> Settings {
