@@ -1,6 +1,7 @@
 //! The native half of the Python package `kafka_email`: a table of contents.
 //!
-//! ARCHITECTURE.md shows which room may use which. Only `python` knows Python, and it only translates.
+//! `smtp` is the mail client of the delivery worker. ARCHITECTURE.md shows which room may use which. Only `python` knows
+//! Python, and it only translates.
 
 pub mod email;
 mod handover;
@@ -8,6 +9,7 @@ mod kafka;
 mod monitoring;
 mod producer;
 mod python;
+pub mod smtp;
 mod testing;
 pub mod worker;
 
