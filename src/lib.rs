@@ -5,6 +5,7 @@
 pub mod email;
 mod handover;
 mod kafka;
+pub mod mail;
 mod monitoring;
 mod producer;
 mod python;
