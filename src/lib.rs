@@ -6,6 +6,7 @@
 pub mod email;
 mod handover;
 mod kafka;
+pub mod mail;
 mod monitoring;
 mod producer;
 mod python;

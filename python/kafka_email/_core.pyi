@@ -18,7 +18,9 @@ __all__ = [
     "Health",
     "Histogram",
     "Mailbox",
+    "Mailer",
     "Metrics",
+    "Mistake",
     "Producer",
     "RecordMetadata",
     "StopCounts",
@@ -206,6 +208,33 @@ class Producer:
 class Mailbox:
     def fileno(self) -> int: ...
     def settle(self) -> None: ...
+
+# Something in a template that its author has to correct.
+@final
+class Mistake:
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+    @property
+    def message(self) -> str: ...
+
+# `settings`: folder, builtin, named (email_type, html, text, subject), default_language, from_address, from_name, reply_to.
+@final
+class Mailer:
+    def __new__(cls, settings: dict[str, Any]) -> Mailer: ...
+    def render(
+        self,
+        email_type: str,
+        recipient: str,
+        username: str,
+        link: str,
+        metadata_json: str,
+        event_id: str,
+        timestamp_ms: int,
+    ) -> bytes: ...
+    def has(self, email_type: str) -> bool: ...
+    def check(self) -> list[Mistake]: ...
 
 # A record of an embedded broker.
 @final

@@ -142,7 +142,7 @@ class AuthenticationError(KafkaError):
 
 
 class ConfigurationError(KafkaError):
-    """librdkafka refuses the configuration. The message names the property. Correct it."""
+    """The configuration cannot work. The message names the property, or the template with its line. Correct it."""
 
 
 class NotStartedError(KafkaError, RuntimeError):

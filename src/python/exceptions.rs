@@ -68,6 +68,15 @@ pub(super) fn inherited(py: Python<'_>) -> PyErr {
     exception.map_or_else(|error| error, PyErr::from_value)
 }
 
+/// The exception for templates, or a mail, that cannot work.
+pub(super) fn template(py: Python<'_>, message: &str) -> PyErr {
+    let exception = module(py).and_then(|module| {
+        let details = [(intern!(py, "code"), "TEMPLATE")].into_py_dict(py)?;
+        module.getattr(name(Class::Configuration))?.call((message,), Some(&details))
+    });
+    exception.map_or_else(|error| error, PyErr::from_value)
+}
+
 fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     Ok(MODULE.get_or_try_init(py, || py.import("kafka_email.exceptions").map(Bound::unbind))?.bind(py))

@@ -14,6 +14,7 @@ mod headers;
 mod late;
 mod mailbox;
 mod mailboxes;
+mod mailer;
 mod metadata;
 mod metrics;
 mod process_bound;
@@ -41,6 +42,8 @@ pub mod _core {
     use super::mailbox::Mailbox;
     #[pymodule_export]
     use super::mailboxes::{forget_inherited, release_mailbox};
+    #[pymodule_export]
+    use super::mailer::{Mailer, Mistake};
     #[pymodule_export]
     use super::metrics::{count_invalid, metrics, Histogram, Metrics};
     #[pymodule_export]
