@@ -76,4 +76,4 @@ def _borrow_security(loan: Loan) -> None:
 
 
 def _word(value: Any) -> str:
-    return str(value).strip().lower()
+    return "" if value is None else str(value).strip().lower()

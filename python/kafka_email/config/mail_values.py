@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import email_validator
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from kafka_email.config.values import blank_is_none, is_host, one_line, path_text, unquoted
 
 _ADDRESS_LITERAL = re.compile(r"\[(IPv6:)?[0-9a-fA-F.:]+\]")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,8}([_-][a-zA-Z0-9]{1,8})*")
-_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) */ *([smh])")
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) */ *([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -36,14 +36,23 @@ def _address(text: str) -> str:
 
 def _host(text: str) -> str:
     host = unquoted(text)
-    bare = host[1:-1] if host.startswith("[") else host
-    if is_host(f"[{bare}]"):
-        return bare
+    bracketed = host if host.startswith("[") else f"[{host}]"
+    if is_host(bracketed):
+        return bracketed[1:-1]
     if not is_host(host):
         raise ValueError(
             "must be the name or the address of a host, without scheme; the port goes into a field of its own"
         )
     return host
+
+
+def _own_port(port: object) -> object:
+    if isinstance(port, str) and port.startswith("tcp://"):
+        raise ValueError(
+            "must be a number: Kubernetes sets this variable for a service named smtp; rename the service, or switch "
+            "enableServiceLinks off"
+        )
+    return port
 
 
 def _helo_name(text: str) -> str:
@@ -91,6 +100,7 @@ def _lower(name: object) -> object:
 Address: TypeAlias = Annotated[str, AfterValidator(_address)]
 OptionalAddress: TypeAlias = Annotated[Address | None, BeforeValidator(blank_is_none)]
 Host: TypeAlias = Annotated[str, AfterValidator(_host)]
+Port: TypeAlias = Annotated[int, BeforeValidator(_own_port), Field(ge=1, le=65535)]
 OptionalHeloName: TypeAlias = Annotated[
     Annotated[str, AfterValidator(_helo_name)] | None, BeforeValidator(blank_is_none)
 ]

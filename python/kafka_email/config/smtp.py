@@ -11,7 +11,7 @@ from kafka_email.config.base import BorrowingSettings
 from kafka_email.config.errors import Problem
 from kafka_email.config.foreign import borrow_smtp
 from kafka_email.config.loan import Loan
-from kafka_email.config.mail_values import Host, OptionalHeloName, OptionalRate, Security, rate_per_second
+from kafka_email.config.mail_values import Host, OptionalHeloName, OptionalRate, Port, Security, rate_per_second
 from kafka_email.config.revealing import revealed
 from kafka_email.config.values import OptionalLine, OptionalPath, OptionalSecret
 from kafka_email.oauth import TokenProvider, check_token_provider
@@ -33,7 +33,7 @@ class SmtpConfig(BorrowingSettings):
     _application_objects: ClassVar[frozenset[str]] = frozenset({"token_provider"})
 
     host: Host = Field(description="Name or address of the mail server.")
-    port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    port: Port = Field(default=587, description="Its port.")
     security: Security = Field(
         default="starttls",
         description="tls: from the first byte; starttls: required before anything is sent; none: no encryption. Reads "
