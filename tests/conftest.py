@@ -26,6 +26,12 @@ settings.load_profile("default")
 BOOTSTRAP_SERVERS = "KAFKA_TEST_BOOTSTRAP_SERVERS"
 """Environment variable naming a Kafka that runs already, for the `kafka` fixture to use in place of its own."""
 
+VARIABLES = (
+    *("KAFKA_", "SMTP_", "MAIL_", "EMAIL_", "EMAILS_", "CERT_BUNDLE", "LOCAL_HOSTNAME", "SUPPRESS_SEND"),
+    *("TEMPLATE_FOLDER", "USE_CREDENTIALS", "VALIDATE_CERTS"),
+)
+"""How the names of the variables begin that configure the package."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Chooses other examples for each run.
@@ -57,9 +63,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_kafka_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes the variables that would configure the package. Fixtures of the session still see them."""
-    for name in [name for name in os.environ if name.upper().startswith("KAFKA_")]:
+    for name in [name for name in os.environ if name.upper().startswith(VARIABLES)]:
         monkeypatch.delenv(name)
 
 

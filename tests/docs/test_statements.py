@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from blocks import DOCUMENTS, ROOT, table
+from pydantic_core import PydanticUndefined
 
 import kafka_email
 from kafka_email import KafkaConfig, _core, exceptions
+from kafka_email.config import SmtpConfig, WorkerConfig, foreign
+from kafka_email.config.base import GuardedSettings
 
 README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 
@@ -19,10 +23,32 @@ def plain(cell: str) -> str:
     return cell.strip("`")
 
 
-def test_the_configuration_table_equals_the_fields() -> None:
-    rows = {plain(name): ast.literal_eval(plain(default)) for name, default, _ in table(README, "Configuration")}
-    fields = KafkaConfig.model_fields.items()
-    assert list(rows.items()) == [(name, field.get_default(call_default_factory=True)) for name, field in fields]
+@pytest.mark.parametrize(
+    ("document", "heading", "config"),
+    [
+        (README, "Configuration", KafkaConfig),
+        (CONFIGURATION, "SmtpConfig", SmtpConfig),
+        (CONFIGURATION, "WorkerConfig", WorkerConfig),
+    ],
+)
+def test_the_configuration_tables_equal_the_fields(document: Path, heading: str, config: type[GuardedSettings]) -> None:
+    rows = [(plain(name), default) for name, default, _ in table(document, heading)]
+    fields = config.model_fields.items()
+    assert [(name, default_of(cell)) for name, cell in rows] == [
+        (name, field.get_default(call_default_factory=True)) for name, field in fields
+    ]
+
+
+def default_of(cell: str) -> object:
+    return PydanticUndefined if cell == "required" else ast.literal_eval(plain(cell))
+
+
+def test_the_variables_of_other_programs_are_those_that_are_read() -> None:
+    read = re.findall(r'"([A-Z]+_[A-Z_]+)"', Path(foreign.__file__).read_text())
+    rows = table(CONFIGURATION, "Variables of other programs")
+    assert {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row[0])} == set(read)
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[1])}
+    assert named <= SmtpConfig.model_fields.keys() | WorkerConfig.model_fields.keys()
 
 
 def test_the_errors_table_equals_the_exceptions() -> None:

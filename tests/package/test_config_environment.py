@@ -12,7 +12,7 @@ import kafka_email
 from kafka_email import KafkaManager, kafka_manager
 from kafka_email.config import KafkaConfig, kafka_config
 from kafka_email.testing import EmbeddedBroker
-from support.package.config_errors import refused_fields
+from support.package.config_errors import assert_refused, refused_fields
 
 
 def test_default_instance_is_a_config():
@@ -65,6 +65,16 @@ def test_environment_is_validated(monkeypatch):
     monkeypatch.setenv("KAFKA_PRODUCER_OPTIONS", "{not json")
     monkeypatch.setenv("KAFKA_LINGER_MS", "soon")
     assert refused_fields() == {"producer_options", "linger_ms"}
+
+
+def test_variables_that_are_not_valid_are_named(monkeypatch):
+    monkeypatch.setenv("KAFKA_LINGER_MS", "soon")
+    monkeypatch.setenv("KAFKA_RETRIES", "many")
+    monkeypatch.setenv("KAFKA_SSL_CAFILE", os.__file__)
+    message = str(assert_refused(retries=-1))
+    assert "(from KAFKA_LINGER_MS)" in message
+    assert "KAFKA_RETRIES" not in message, "an argument precedes the variable"
+    assert "(from KAFKA_SSL_CAFILE)" in str(assert_refused(linger_ms=1, retries=1))
 
 
 def test_environment_means_linger(monkeypatch):

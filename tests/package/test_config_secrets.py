@@ -2,21 +2,15 @@
 
 import copy
 import json
-import logging
 import pickle
-import pprint
-import traceback
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-import kafka_email
 from kafka_email.config import KafkaConfig
 from kafka_email.oauth import OAuthToken
+from support.package.secrecy import SECRET, assert_clean, renderings
 
-PACKAGE = Path(kafka_email.__file__).parent
-SECRET = "hunter2-sentinel"
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "app"}
 
 # Each holds the secret in another field.
@@ -72,25 +66,6 @@ REFUSED = {
     "option": {"producer_options": {"sasl.password": [SECRET]}},
     "options beside another mistake": {"producer_options": {"sasl.password": SECRET}, "retries": -1},
 }
-
-
-def renderings(value) -> str:
-    """Every way a value gets into a log or onto a screen by accident."""
-    record = logging.LogRecord("app", logging.INFO, __file__, 1, "%s %r", (value, value), None)
-    return "\n".join([str(value), repr(value), f"{value}", f"{value!r:>1}", pprint.pformat(value), record.getMessage()])
-
-
-def assert_clean(error: BaseException) -> None:
-    """No way of showing the error, what it holds or what led to it shows the secret."""
-    assert error.__cause__ is None
-    assert error.__context__ is None
-    assert isinstance(error, ValidationError)
-    shown = [renderings(error), repr(error.errors()), error.json(), repr(error.args)]
-    assert {line["input"] for line in error.errors()} == {"**********"}
-    # Local variables of the package's own frames, as error trackers collect them.
-    stack = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-    shown += [repr(frame.locals) for frame in stack if PACKAGE in Path(frame.filename).parents]
-    assert SECRET not in "\n".join(shown)
 
 
 @pytest.mark.parametrize("values", HOLDERS.values(), ids=HOLDERS.keys())

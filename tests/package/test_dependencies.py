@@ -20,6 +20,7 @@ from kafka_email import (
     get_kafka_manager,
     kafka_manager,
 )
+from kafka_email.config import SmtpConfig, WorkerConfig
 from kafka_email.testing import CapturedEvents, EmbeddedBroker, capture_events
 from support.package.embedded import ADDRESS, config_for
 
@@ -69,6 +70,8 @@ class InheritedConfig(KafkaConfig):
         KafkaManager,
         KafkaConfig,
         InheritedConfig,
+        SmtpConfig,
+        WorkerConfig,
         EmbeddedBroker,
         CapturedEvents,
         get_kafka_manager,

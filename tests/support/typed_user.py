@@ -25,6 +25,7 @@ from kafka_email import (
 )
 from kafka_email.fastapi import EmailPublisherDep, add_exception_handlers, health_router, kafka_lifespan
 from kafka_email.testing import EmbeddedBroker, capture_events
+from kafka_email.worker import SmtpConfig, WorkerConfig
 
 
 async def token() -> OAuthToken:
@@ -44,6 +45,17 @@ CONFIGURATIONS = [
         producer_options={"socket.keepalive.enable": True, "ssl.key.pem": "a secret", "queued.min.messages": 1}
     ),
     KafkaConfig(_env_file=".env"),
+]
+
+WORKERS = [
+    (WorkerConfig(), SmtpConfig()),
+    (WorkerConfig(from_address="no-reply@example.com", topics="a,b", templates=Path("mails")), SmtpConfig(host="mail")),
+    (WorkerConfig(topics=["a"], consumer_options={"fetch.wait.max.ms": 5}), SmtpConfig(token_provider=token)),
+    (
+        WorkerConfig(topics=[KafkaTopics.EMAIL_EVENTS], health_port=8080),
+        SmtpConfig(security="none", password="a secret"),
+    ),
+    (WorkerConfig(_env_file=".env", on_unknown="dead_letter"), SmtpConfig(_env_file=".env", rate_limit="14/s")),
 ]
 
 app = FastAPI(lifespan=kafka_lifespan)

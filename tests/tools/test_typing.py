@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from kafka_email.config import KafkaConfig, kafka
+from kafka_email.config import KafkaConfig, SmtpConfig, WorkerConfig, kafka, smtp, worker
+from kafka_email.config.base import GuardedSettings
 
 USER = Path(__file__).parents[1] / "support" / "typed_user.py"
 
@@ -24,11 +26,12 @@ def test_a_users_file_is_accepted(plugin: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_arguments_of_a_configuration_are_its_fields() -> None:
+@pytest.mark.parametrize(("module", "config"), [(kafka, KafkaConfig), (smtp, SmtpConfig), (worker, WorkerConfig)])
+def test_the_arguments_of_a_configuration_are_its_fields(module: ModuleType, config: type[GuardedSettings]) -> None:
     (constructor,) = [
         node
-        for node in ast.walk(ast.parse(inspect.getsource(kafka)))
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.FunctionDef) and node.name == "__init__"
     ]
     arguments = [argument.arg for argument in constructor.args.kwonlyargs]
-    assert arguments == [*KafkaConfig.model_fields, "_env_file"]
+    assert arguments == [*config.model_fields, "_env_file"]

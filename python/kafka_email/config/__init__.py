@@ -1,14 +1,17 @@
-"""Configuration: where Kafka is, how to reach it, and how events are sent.
+"""Configuration: where Kafka is, how to reach it and how events are sent; the delivery worker and its mail server.
 
-Every field can come as an argument or as an environment variable: ``KAFKA_`` and the field's name in capitals.
+Every field can come as an argument or as an environment variable: its name in capitals after ``KAFKA_``, ``SMTP_`` or
+``KAFKA_WORKER_``.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from kafka_email.config.kafka import KafkaConfig
+from kafka_email.config.smtp import SmtpConfig
+from kafka_email.config.worker import WorkerConfig
 from kafka_email.topics import KafkaTopics
 
-__all__ = ["KafkaConfig", "KafkaTopics", "kafka_config"]
+__all__ = ["KafkaConfig", "KafkaTopics", "SmtpConfig", "WorkerConfig", "kafka_config"]
 
 if TYPE_CHECKING:
     kafka_config: KafkaConfig

@@ -4,15 +4,17 @@ Any value may be a secret, or a secret in the wrong field. So a value must not b
 exception that led to it, or in a local variable of the frames that its traceback holds: error trackers collect those.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import PrivateAttr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from kafka_email.config.errors import Problem, impossible_combination, masked, unknown_argument
-from kafka_email.config.sources import KnownFields
+from kafka_email.config.loan import Loan
+from kafka_email.config.origins import Origins, noted_origins
+from kafka_email.config.sources import ForeignVariables, KnownFields, variable_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,13 +36,14 @@ class GuardedSettings(BaseSettings):
 
         def __init__(self, **values: Any) -> None:
             error = None
-            try:
-                super().__init__(**values)
-            except ValidationError as caught:
-                error = masked(caught, type(self).model_fields)
-            finally:
-                values.clear()  # or a traceback with local variables shows them
-            self._conclude(error, complete=True)
+            with noted_origins() as origins:
+                try:
+                    super().__init__(**values)
+                except ValidationError as caught:
+                    error = masked(caught, type(self).model_fields, self._remark(origins))
+                finally:
+                    values.clear()  # or a traceback with local variables shows them
+            self._conclude(error, complete=True, origins=origins)
 
         def __setattr__(self, name: str, value: Any) -> None:
             changes = {name: value}
@@ -81,6 +84,14 @@ class GuardedSettings(BaseSettings):
         outside = (env_settings, dotenv_settings, file_secret_settings)
         return (init_settings, *(KnownFields(settings_cls, source, cls._application_objects) for source in outside))
 
+    @classmethod
+    def _remark(cls, origins: Origins) -> Callable[[str, str], str]:
+        def remark(kind: str, field: str) -> str:
+            missing = kind == "missing" and field in cls.model_fields
+            return f": pass it, or set {variable_of(cls, field)}" if missing else origins.of(field)
+
+        return remark
+
     def _derive(self) -> None:
         """Set the fields whose default depends on other fields. Called after each change."""
 
@@ -117,15 +128,68 @@ class GuardedSettings(BaseSettings):
             changes.clear()
         return None
 
-    def _conclude(self, error: ValidationError | None, *, complete: bool) -> None:
+    def _conclude(self, error: ValidationError | None, *, complete: bool, origins: Origins | None = None) -> None:
         """Raise ``error``, or an error about values that contradict each other.
 
         Call it outside of every ``except`` block: the exception that is being handled there holds the values, and would
         become the context of the one raised here.
+
+        Args:
+            error: What was wrong with single values.
+            complete: As for ``_problems``.
+            origins: Where the values come from, if the configuration is new.
         """
         if error is None:
             self._derive()
             problems = list(self._problems(complete=complete))
+            if origins is not None:
+                problems = [(field, text + origins.of(field)) for field, text in problems] + origins.problems
             error = impossible_combination(type(self).__name__, problems) if problems else None
         if error is not None:
             raise error
+
+
+class BorrowingSettings(GuardedSettings):
+    """Base of the configurations that understand variables of other programs.
+
+    A subclass says in ``_borrow`` what it takes from them.
+    """
+
+    # A variable that is set to nothing is not set: another program's variable may have a value.
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    _borrowed: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def borrowed_variables(self) -> tuple[str, ...]:
+        """Names of the variables of other programs that this configuration was read from, for a log line."""
+        return self._borrowed
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the variables of other programs, which all others precede (a hook of pydantic-settings)."""
+        variables: dict[str, str | None] = {}
+        for source in (dotenv_settings, env_settings):
+            if isinstance(source, EnvSettingsSource):
+                variables |= source.env_vars
+        own = super().settings_customise_sources(
+            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+        )
+        return (*own, ForeignVariables(settings_cls, cls._borrow, variables))
+
+    @classmethod
+    def _borrow(cls, loan: Loan) -> None:
+        """Take what the variables of other programs offer."""
+        raise NotImplementedError
+
+    def _conclude(self, error: ValidationError | None, *, complete: bool, origins: Origins | None = None) -> None:
+        super()._conclude(error, complete=complete, origins=origins)
+        if origins is not None:
+            BaseSettings.__setattr__(self, "_borrowed", origins.foreign)  # not a change of a field

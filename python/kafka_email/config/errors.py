@@ -1,6 +1,6 @@
 """Validation errors of a configuration: Pydantic's messages, without the values that they are about."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import TypeAlias
 
@@ -13,12 +13,21 @@ Problem: TypeAlias = tuple[str, str]
 _MASK = "**********"
 
 
-def masked(error: ValidationError, known: Iterable[str]) -> ValidationError:
-    """Rebuild ``error`` so that no value is left in it; ``known`` names may be suggested for an unknown argument."""
+def masked(
+    error: ValidationError, known: Iterable[str], remark: Callable[[str, str], str] = lambda _kind, _field: ""
+) -> ValidationError:
+    """Rebuild ``error`` so that no value is left in it.
+
+    Args:
+        error: Pydantic's error.
+        known: Names that may be suggested for an unknown argument.
+        remark: Returns what to add to a message, for the kind of an error and the name of a field.
+    """
     details = []
     for line in error.errors(include_url=False, include_context=False, include_input=False):
-        hint = _hint(str(line["loc"][0]), known) if line["type"] == "extra_forbidden" else ""
-        details.append(_detail(line["type"], line["msg"] + hint, line["loc"]))
+        kind, field = line["type"], str(line["loc"][0])
+        hint = _hint(field, known) if kind == "extra_forbidden" else remark(kind, field)
+        details.append(_detail(kind, line["msg"] + hint, line["loc"]))
     return ValidationError.from_exception_data(error.title, details, hide_input=True)
 
 

@@ -9,7 +9,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kafka_email.config.base import GuardedSettings
 from kafka_email.config.errors import Problem
-from kafka_email.config.producer_options import OptionValue, ProducerOptions, parse_producer_options
+from kafka_email.config.options import OptionValue, parser_of
+from kafka_email.config.producer_options import ProducerOptions
+from kafka_email.config.revealing import longest_first, revealed
 from kafka_email.config.rules import LINGER_FIELDS, delivery_problems, security_problems
 from kafka_email.config.values import (
     Acks,
@@ -117,7 +119,7 @@ class KafkaConfig(GuardedSettings):
     ssl_keyfile: OptionalFile = Field(default=None, description="PEM file of the client's key.")
     ssl_key_password: OptionalSecret = Field(default=None, description="Password of the client's key.")
 
-    producer_options: Annotated[dict[str, OptionValue], NoDecode, PlainValidator(parse_producer_options)] = Field(
+    producer_options: Annotated[dict[str, OptionValue], NoDecode, PlainValidator(parser_of(ProducerOptions))] = Field(
         default_factory=ProducerOptions,
         description="Any librdkafka property: it has the last word. Text, or SecretStr if the name sounds secret.",
     )
@@ -182,13 +184,12 @@ class KafkaConfig(GuardedSettings):
         """
         self._conclude(None, complete=True)
         options = ProducerOptions(self.producer_options)
-        secrets = [self.sasl_password, self.ssl_key_password, *options.secrets()]
         connection = {name: getattr(self, name) for name in _CONNECTION_UNCHANGED} | {
             "bootstrap_servers": self.effective_servers,
             "client_id": self._option("client.id") or self.client_id,
-            "sasl_password": _revealed(self.sasl_password),
-            "ssl_key_password": _revealed(self.ssl_key_password),
-            "secrets": _longest_first({_revealed(secret) for secret in secrets}),
+            "sasl_password": revealed(self.sasl_password),
+            "ssl_key_password": revealed(self.ssl_key_password),
+            "secrets": longest_first([self.sasl_password, self.ssl_key_password, *options.secrets()]),
         }
         return {name: getattr(self, name) for name in _DELIVERY_UNCHANGED} | {
             "connection": connection,
@@ -211,15 +212,6 @@ class KafkaConfig(GuardedSettings):
 
 # The module that applications import it from; pickles, too, name this one.
 KafkaConfig.__module__ = "kafka_email.config"
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
-def _longest_first(secrets: set[str | None]) -> list[str]:
-    # A secret that contains another one is removed first: otherwise its rest would stay.
-    return sorted((secret for secret in secrets if secret), key=lambda secret: (-len(secret), secret))
 
 
 _CONNECTION_UNCHANGED = (

@@ -1,5 +1,6 @@
-"""Assertions about the errors of `KafkaConfig`."""
+"""Assertions about the errors of the configurations."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,10 +9,14 @@ from pydantic import ValidationError
 from kafka_email.config import KafkaConfig
 
 
-def assert_refused(**values: Any) -> ValidationError:
+def refusal_of(make: Callable[..., Any], **values: Any) -> ValidationError:
     with pytest.raises(ValidationError) as caught:
-        KafkaConfig(**values)
+        make(**values)
     return caught.value
+
+
+def assert_refused(**values: Any) -> ValidationError:
+    return refusal_of(KafkaConfig, **values)
 
 
 def wrong_fields(error: ValidationError) -> set[int | str]:
