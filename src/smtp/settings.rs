@@ -45,6 +45,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Sessions at once, at most.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// How long a delivery can take in which every stage uses up its deadline, on a new connection after an old one failed.
+    pub fn longest_delivery(&self) -> Duration {
+        // Address, TLS; greeting, EHLO twice, STARTTLS, three of AUTH, RSET, MAIL, RCPT, DATA.
+        2 * (2 * self.connect_timeout() + 11 * self.reply_timeout()) + 2 * self.dot_timeout()
+    }
+
     /// Whether nobody on the way to `remote` can read credentials, or the user does not mind.
     pub(super) fn may_send_credentials(&self, remote: IpAddr) -> bool {
         self.security != Security::None || self.cleartext_auth || remote.to_canonical().is_loopback()

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::record::Poison;
+
 /// Who delivers a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
@@ -173,6 +175,12 @@ pub enum Failure {
     HandlerFailed,
     /// The handler took too long.
     HandlerTimeout,
+}
+
+impl From<Poison> for Failure {
+    fn from(_: Poison) -> Self {
+        Self::Undecodable
+    }
 }
 
 impl Failure {

@@ -12,10 +12,13 @@ use rdkafka::config::ClientConfig;
 use serde::Deserialize;
 
 use super::action::{CommitId, Position};
+use super::clock::unix_ms;
 use super::identity::{Generation, PartitionId, RecordId};
 use super::input::{Committed, Input};
 use super::record::{Parts, Record};
-use crate::kafka::librdkafka::{self as native, ClientError, Code, Consumer, ConsumerEvent, LatestToken, PartitionNames};
+use crate::kafka::librdkafka::{
+    self as native, ClientError, Code, Consumer, ConsumerEvent, LatestToken, PartitionNames,
+};
 
 /// Longest wait for an event, and so for a command.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -30,6 +33,10 @@ const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 /// So many fatal errors in [`FATAL_PERIOD`] end the worker.
 const FATAL_LIMIT: usize = 6;
 const FATAL_PERIOD: Duration = Duration::from_mins(10);
+
+/// Before this, a time of storage is made up: librdkafka's mock cluster stamps records with the year 1970. Such a record
+/// is as old as its fetch.
+const YEAR_2000_MS: i64 = 946_684_800_000;
 
 /// What the engine wants of the consumer.
 pub(super) enum Command {
@@ -236,7 +243,7 @@ impl Polling {
         Some(Record::new(Parts {
             id: RecordId { generation, offset: fetched.offset },
             partition,
-            timestamp_ms: fetched.timestamp_ms,
+            timestamp_ms: if fetched.timestamp_ms < YEAR_2000_MS { unix_ms() } else { fetched.timestamp_ms },
             key: fetched.key,
             value: fetched.value,
             headers: fetched.headers,
@@ -329,7 +336,8 @@ impl Polling {
     }
 
     fn commit(&mut self, consumer: &Consumer, id: CommitId, positions: &[Position]) {
-        let current = positions.iter().filter(|position| self.assigned.get(&position.partition) == Some(&position.generation));
+        let current =
+            positions.iter().filter(|position| self.assigned.get(&position.partition) == Some(&position.generation));
         let positions: Vec<_> = current
             .map(|position| native::Position {
                 partition: native_of_one(&position.partition),
@@ -357,7 +365,9 @@ impl Polling {
             }
         });
         if reading.is_err() {
-            generations.into_iter().for_each(|generation| self.tell(Report::Input(Input::CommittedRead(generation, None))));
+            generations
+                .into_iter()
+                .for_each(|generation| self.tell(Report::Input(Input::CommittedRead(generation, None))));
         }
     }
 

@@ -4,6 +4,21 @@
 //! the time; what has to be done comes out as [`Action`]s, which the shell performs. ARCHITECTURE.md shows the states
 //! of a record and every arrow between them.
 
+mod clock;
+mod consumer;
+mod delivery;
+mod handle;
+mod job;
+mod kafka_context;
+mod kafka_log;
+mod news;
+mod report;
+mod settings;
+mod shell;
+mod status;
+mod topics;
+mod undertaker;
+
 pub mod action;
 pub mod attempt;
 pub mod breaker;
@@ -29,6 +44,13 @@ pub mod retry;
 pub mod timers;
 pub mod verdict;
 pub mod watch;
+
+pub(crate) use handle::{NotStarted, Worker};
+pub(crate) use job::{Answer, Job};
+pub(crate) use news::{Ending, Listener, News, Processed};
+pub(crate) use report::{Detail, Line};
+pub(crate) use settings::Settings;
+pub(crate) use status::Snapshot;
 
 pub use action::Action;
 pub use engine::Engine;

@@ -26,7 +26,7 @@ pub struct Record {
 }
 
 /// The event in a record. No `Debug`: it is personal data, and the link may be a secret.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Event {
     /// What kind of e-mail; empty if the value does not say.
     #[serde(default)]

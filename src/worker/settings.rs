@@ -152,7 +152,7 @@ impl Settings {
             group_id: self.worker.group_id.clone(),
             handlers: self.handlers.iter().map(|name| Arc::from(name.as_str())).collect(),
             concurrency: self.worker.concurrency,
-            max_connections: self.smtp.as_ref().map_or(self.worker.concurrency, |smtp| smtp.max_connections),
+            max_connections: self.smtp.as_ref().map_or(self.worker.concurrency, smtp::Settings::max_connections),
             rate: self.rate_limit.as_deref().and_then(|text| Rate::parse(text).ok()),
             retry_base: seconds(self.worker.retry_base_s),
             retry_cap: seconds(self.worker.retry_cap_s),

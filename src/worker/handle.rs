@@ -1,0 +1,284 @@
+//! A worker, as its owner holds it.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::clock::now;
+use super::consumer::{ConsumerThread, Plan, Report};
+use super::delivery::{Delivery, Outlet};
+use super::engine::Engine;
+use super::job::{Answer, Jobs};
+use super::kafka_context::KafkaContext;
+use super::kafka_log::KafkaLog;
+use super::news::{Listener, News};
+use super::report::Line;
+use super::settings::Settings;
+use super::shell::{Attempts, Shell};
+use super::status::{Snapshot, Status};
+use super::topics::{self, Trouble};
+use super::undertaker::Undertaker;
+use crate::kafka::librdkafka::{LatestToken, Token};
+use crate::mail::Catalogue;
+use crate::smtp::{Cause, Pool, Stage};
+
+/// Time of one question to the cluster about the topics.
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before it is asked again.
+const TOPICS_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the worker's thread is told.
+pub(super) enum Message {
+    Consumer(Report),
+    ConsumerStarted(ConsumerThread),
+    Answer(u64, Answer),
+    SmtpToken(String),
+    Line(Line),
+    Misconfigured(String),
+    Drain,
+    Abort,
+}
+
+/// A running worker. Dropped, it gives everything up at once.
+pub(crate) struct Worker {
+    messages: UnboundedSender<Message>,
+    status: Arc<Status>,
+    token: Arc<LatestToken>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a worker cannot start. The text says what to do.
+pub(crate) struct NotStarted(pub(crate) String);
+
+impl Worker {
+    /// Starts a worker, whose news go to `listener`. Reads files; connects in the background.
+    ///
+    /// # Errors
+    /// When the configuration cannot work.
+    pub(crate) fn start(
+        settings: &Settings,
+        tokens: (Option<Token>, Option<String>),
+        logs_librdkafka: bool,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Self, NotStarted> {
+        let (kafka_token, smtp_token) = tokens;
+        let catalogue = Catalogue::load(&settings.sources()).map_err(|mistakes| {
+            let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+            NotStarted(format!("templates: {}", lines.join("; ")))
+        })?;
+        let outlet = outlet_of(settings)?;
+        if let (Outlet::Smtp(pool), Some(token)) = (&outlet, smtp_token) {
+            pool.set_token(token);
+        }
+        let token = Arc::new(LatestToken::new(kafka_token));
+        let context = KafkaContext::new(Arc::clone(&token));
+        let refused = |_: rdkafka::error::KafkaError| {
+            NotStarted("librdkafka refuses the configuration: check consumer_options and the files of ssl_*".to_owned())
+        };
+        let undertaker = Undertaker::new(settings.producer_config(), context.clone()).map_err(refused)?;
+        // Only to see that it can be made: it would join the group before the topics are there.
+        settings.consumer_config().create_native_config().map_err(refused)?;
+
+        let (messages, received) = mpsc::unbounded_channel();
+        let status = Arc::new(Status::new());
+        let parts = Parts {
+            settings: settings.clone(),
+            catalogue,
+            outlet,
+            undertaker,
+            status: Arc::clone(&status),
+            listener,
+            logs_librdkafka,
+            messages: messages.clone(),
+            context,
+            token: Arc::clone(&token),
+        };
+        let thread = thread::Builder::new().name("kafka-email-work".into()).spawn(move || parts.run(received));
+        let thread = thread.map_err(|error| NotStarted(format!("cannot start the worker's thread: {error}")))?;
+        Ok(Self { messages, status, token, thread: Some(thread) })
+    }
+
+    /// Lets the records at work finish, commits, and ends.
+    pub(crate) fn drain(&self) {
+        self.send(Message::Drain);
+    }
+
+    /// Gives everything up at once.
+    pub(crate) fn abort(&self) {
+        self.send(Message::Abort);
+    }
+
+    /// What a handler did.
+    pub(crate) fn answer(&self, job: u64, answer: Answer) {
+        self.send(Message::Answer(job, answer));
+    }
+
+    /// A fresh token for Kafka.
+    pub(crate) fn set_kafka_token(&self, token: Token) {
+        self.token.replace(token);
+    }
+
+    /// A fresh token for the mail server.
+    pub(crate) fn set_smtp_token(&self, token: String) {
+        self.send(Message::SmtpToken(token));
+    }
+
+    /// Counters and gauges.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.status.snapshot()
+    }
+
+    fn send(&self, message: Message) {
+        // A worker that has ended needs to hear nothing.
+        let _ = self.messages.send(message);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.abort();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn outlet_of(settings: &Settings) -> Result<Outlet, NotStarted> {
+    match (settings.smtp(), settings.mail_folder()) {
+        (_, Some(folder)) => Ok(Outlet::Folder(folder)),
+        (Some(smtp), None) => Pool::new(smtp).map(Outlet::Smtp).map_err(NotStarted),
+        (None, None) => Err(NotStarted("neither a mail server nor mail_folder is set".to_owned())),
+    }
+}
+
+/// What the thread is made of, on its way there.
+struct Parts {
+    settings: Settings,
+    catalogue: Catalogue,
+    outlet: Outlet,
+    undertaker: Undertaker,
+    status: Arc<Status>,
+    listener: Arc<dyn Listener>,
+    logs_librdkafka: bool,
+    messages: UnboundedSender<Message>,
+    context: KafkaContext,
+    token: Arc<LatestToken>,
+}
+
+impl Parts {
+    fn run(self, received: UnboundedReceiver<Message>) {
+        let listener = Arc::clone(&self.listener);
+        let ending = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => self.work(received, &runtime),
+            Err(error) => super::news::Ending::GaveUp(format!("cannot start the worker's runtime: {error}")),
+        };
+        listener.tell(News::Ended(ending));
+    }
+
+    fn work(self, received: UnboundedReceiver<Message>, runtime: &tokio::runtime::Runtime) -> super::news::Ending {
+        if let Outlet::Smtp(pool) = &self.outlet {
+            if let Some(mistake) = runtime.block_on(mistake_of(pool)) {
+                return super::news::Ending::Misconfigured(mistake);
+            }
+        }
+        if let Err(error) = self.prepare_kafka() {
+            return super::news::Ending::GaveUp(format!("cannot start a thread: {error}"));
+        }
+        let limits = self.settings.limits();
+        let mut secrets = self.settings.secrets();
+        secrets.dedup();
+        let delivery = Delivery {
+            catalogue: self.catalogue,
+            sender: self.settings.sender(),
+            envelope_from: self.settings.envelope_from().to_owned(),
+            outlet: self.outlet,
+            handler_timeout: self.settings.handler_timeout(),
+            jobs: RefCell::new(Jobs::default()),
+            listener: Arc::clone(&self.listener),
+        };
+        let shell = Shell {
+            handlers: limits.handlers.clone(),
+            engine: Engine::new(limits, seed(), now()),
+            consumer: None,
+            delivery: Rc::new(delivery),
+            undertaker: Rc::new(self.undertaker),
+            status: self.status,
+            listener: Arc::clone(&self.listener),
+            kafka_log: KafkaLog::new(secrets, self.logs_librdkafka),
+            attempts: Attempts::default(),
+            ending: None,
+        };
+        shell.run(received, runtime)
+    }
+
+    /// Makes sure that the topics exist, and then starts the consumer; on a thread of its own, which may wait for Kafka.
+    fn prepare_kafka(&self) -> io::Result<()> {
+        let (config, topics) = (self.settings.producer_config(), self.settings.topics().to_vec());
+        let plan =
+            Plan { config: self.settings.consumer_config(), topics: topics.clone(), token: Arc::clone(&self.token) };
+        let (context, messages, listener) = (self.context.clone(), self.messages.clone(), Arc::clone(&self.listener));
+        let servers = self.settings.servers().to_owned();
+        let prepare = move || {
+            let mut is_told = false;
+            let message = loop {
+                match topics::ensure(&config, context.clone(), &topics, TOPICS_TIMEOUT) {
+                    Ok(_) => break consume(plan, &messages),
+                    Err(Trouble::Missing(text)) => break Message::Misconfigured(text),
+                    Err(Trouble::Unreachable(code)) => {
+                        if !std::mem::replace(&mut is_told, true) {
+                            let text = format!("Kafka at {servers} cannot be asked ({code}): the worker waits for it");
+                            let _ = messages.send(Message::Line(Line::error("kafka_unreachable", text)));
+                            listener.tell(News::Started);
+                        }
+                    }
+                }
+                if messages.is_closed() {
+                    return;
+                }
+                thread::sleep(TOPICS_PAUSE);
+            };
+            let is_started = matches!(message, Message::ConsumerStarted(_));
+            let _ = messages.send(message);
+            if is_started && !is_told {
+                listener.tell(News::Started);
+            }
+        };
+        thread::Builder::new().name("kafka-email-topics".into()).spawn(prepare).map(drop)
+    }
+}
+
+fn consume(plan: Plan, messages: &UnboundedSender<Message>) -> Message {
+    let first = match plan.build() {
+        Ok(first) => first,
+        Err(error) => return Message::Misconfigured(format!("librdkafka refuses the consumer: {error}")),
+    };
+    let reports = messages.clone();
+    let report = move |report| drop(reports.send(Message::Consumer(report)));
+    match ConsumerThread::spawn(plan, first, report) {
+        Ok(consumer) => Message::ConsumerStarted(consumer),
+        Err(error) => Message::Misconfigured(format!("cannot start the consumer's thread: {error}")),
+    }
+}
+
+/// A failure that waiting does not mend.
+async fn mistake_of(pool: &Pool) -> Option<String> {
+    let failure = pool.check().await.err()?;
+    let lasts = match failure.cause() {
+        Cause::NoStartTls | Cause::Tls(_) | Cause::NoMechanism | Cause::CleartextRefused => true,
+        Cause::Refused(reply) => failure.stage() == Stage::Auth && reply.code() >= 500,
+        _ => false,
+    };
+    lasts.then(|| failure.to_string())
+}
+
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Delays that are not random are still delays.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
