@@ -42,17 +42,18 @@ class ReceivedMail:
 
     @property
     def text(self) -> str | None:
-        """The plain text, decoded; None when there is none."""
+        """The plain text, decoded and with LF at the ends of lines; None when there is none."""
         return self._body("plain")
 
     @property
     def html(self) -> str | None:
-        """The HTML, decoded; None when there is none."""
+        """The HTML, decoded and with LF at the ends of lines; None when there is none."""
         return self._body("html")
 
     def _body(self, kind: str) -> str | None:
         part = self.message.get_body((kind,))
-        return None if part is None else str(cast("EmailMessage", part).get_content())
+        # SMTP ends lines with CRLF.
+        return None if part is None else str(cast("EmailMessage", part).get_content()).replace("\r\n", "\n")
 
     def __repr__(self) -> str:
         return f"<ReceivedMail {self.event_id}: {len(self.recipients)} recipients, {len(self.raw)} bytes>"

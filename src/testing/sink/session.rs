@@ -131,6 +131,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     async fn receive(&mut self) -> io::Result<bool> {
         let mut receiver = DataReceiver::new();
         let mut is_too_large = false;
+        // A mail begins at the start of a line, where the receiver looks for dots.
+        receiver.ingest(&mut b"\r\n".iter(), &mut self.content);
         self.content.clear();
         loop {
             let mut rest = self.input.iter();
