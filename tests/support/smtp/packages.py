@@ -23,7 +23,8 @@ def _fetch(package: str, folder: Path) -> None:
     archives, lists = folder / "archives", folder / "lists"
     for needed in (archives, lists):
         needed.joinpath("partial").mkdir(parents=True)
-    download = ["install", "-y", "--no-install-recommends", "--download-only", package]
+    # Otherwise apt-get has nothing to do where the package is installed.
+    download = ["install", "-y", "--no-install-recommends", "--download-only", "--reinstall", package]
     own_archives = f"Dir::Cache::archives={archives}"
     if _apt_get(download, own_archives) is not None:
         # Images without package lists are common.
