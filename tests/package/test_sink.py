@@ -131,7 +131,7 @@ def test_no_personal_data_is_shown() -> None:
         client.login("mailer", "a secret")
         client.send_message(mail())
         (received,) = sink.mails
-        assert repr(received) == f"<ReceivedMail 0190-ada: 1 recipients, {len(received.raw)} bytes>"
+        assert repr(received) == f"<ReceivedMail event_id='0190-ada' recipients=1 bytes={len(received.raw)}>"
         assert repr(sink) == f"<SmtpSink on port {sink.port}>"
 
 

@@ -33,7 +33,7 @@ class ReceivedMail:
     @cached_property
     def message(self) -> EmailMessage:
         """The content, parsed by Python's ``email`` package when it is first asked for."""
-        return cast("EmailMessage", message_from_bytes(self.raw, policy=policy.default))
+        return message_from_bytes(self.raw, policy=policy.default)
 
     @property
     def subject(self) -> str:
@@ -56,4 +56,4 @@ class ReceivedMail:
         return None if part is None else str(cast("EmailMessage", part).get_content()).replace("\r\n", "\n")
 
     def __repr__(self) -> str:
-        return f"<ReceivedMail {self.event_id}: {len(self.recipients)} recipients, {len(self.raw)} bytes>"
+        return f"<ReceivedMail event_id={self.event_id!r} recipients={len(self.recipients)} bytes={len(self.raw)}>"

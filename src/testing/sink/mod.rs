@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a sink does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum SinkError {
+pub(crate) enum SinkError {
     /// The port is taken, say.
     #[error("the SMTP sink cannot listen on port {0}: {1}")]
     Listen(u16, io::Error),

@@ -11,7 +11,7 @@ use super::options::TlsOptions;
 
 /// Why the sink cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file is missing, or is not PEM.
     #[error("cannot read {0}: {1}")]
     File(String, pem::Error),
