@@ -1,5 +1,5 @@
-# Commands for building and testing; `make help` lists them. They write to .venv and target, and Kafka for the tests
-# to the user's cache directory.
+# Commands for building and testing; `make help` lists them. They write to .venv and target, and Kafka and Postfix for
+# the tests to the user's cache directory.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -168,9 +168,9 @@ $(VENV)/.wheel: $(SOURCES) $(VENV)/.tools
 # Before all that takes minutes, so that a missing Java is told at once.
 .PHONY: ready
 ready: venv
-	$(step) 'Kafka for the tests'
+	$(step) 'Kafka and Postfix for the tests'
 	@$(BIN)/python scripts/libpython.py >/dev/null
-	@cd tests && ../$(BIN)/python -m support.kafka.jars
+	@cd tests && ../$(BIN)/python -m support.ready
 
 .PHONY: lint-style
 lint-style: venv

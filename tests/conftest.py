@@ -16,6 +16,8 @@ from support.kafka.cluster import PASSWORD, USER, Kafka, KafkaCluster
 from support.kafka.jars import kafka_jars
 from support.kafka.java import java_command
 from support.missing import MissingError
+from support.smtp.aiosmtpd import Aiosmtpd
+from support.smtp.postfix import PostfixSink, smtp_sink_command
 
 # How long an example takes depends on the machine. CI tries other examples each time too, against Hypothesis' own
 # profile for it. `make fuzz` tries many more of them.
@@ -51,15 +53,19 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Makes sure that Kafka can be started before any test runs: fetching it would exceed a test's time limit."""
+    """Makes sure that servers can be started before any test runs: fetching them would exceed a test's time limit."""
+    if session.config.option.collectonly:
+        return
     used = {name for item in session.items if isinstance(item, pytest.Function) for name in item.fixturenames}
     starts = used & {"make_kafka", "secure_kafka"} or ("kafka" in used and BOOTSTRAP_SERVERS not in os.environ)
-    if starts and not session.config.option.collectonly:
-        try:
+    try:
+        if starts:
             java_command()
             kafka_jars()
-        except MissingError as missing:
-            pytest.exit(str(missing), returncode=pytest.ExitCode.USAGE_ERROR)
+        if "postfix" in used:
+            smtp_sink_command()
+    except MissingError as missing:
+        pytest.exit(str(missing), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(autouse=True)
@@ -114,4 +120,18 @@ def secure_kafka(certificates: Certificates) -> Iterator[KafkaCluster]:
     """A Kafka that listens by every protocol, shared by all tests; its user is `USER` with `PASSWORD`."""
     listeners = ("SSL", "MUTUAL_SSL", "SASL_PLAINTEXT", "SASL_SSL")
     with KafkaCluster(listeners=listeners, users={USER: PASSWORD}, certificates=certificates) as started:
+        yield started
+
+
+@pytest.fixture
+def postfix() -> Iterator[PostfixSink]:
+    """Postfix's smtp-sink."""
+    with PostfixSink() as started:
+        yield started
+
+
+@pytest.fixture
+def aiosmtpd() -> Iterator[Aiosmtpd]:
+    """An aiosmtpd without TLS and without users."""
+    with Aiosmtpd() as started:
         yield started

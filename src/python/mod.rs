@@ -5,6 +5,7 @@
 //! put outcomes into the mailbox's queue; the loop settles them there, and resumes the coroutines.
 
 mod batch;
+mod blocking;
 mod broker;
 mod clock;
 mod context;
@@ -23,6 +24,7 @@ mod promise;
 mod record_metadata;
 mod reports;
 mod results;
+mod sink;
 mod under_way;
 mod waiter;
 
@@ -52,6 +54,8 @@ pub mod _core {
     use super::record_metadata::RecordMetadata;
     #[pymodule_export]
     use super::reports::{Gauges, Health, StopCounts};
+    #[pymodule_export]
+    use super::sink::SmtpSinkRef;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -21,15 +21,12 @@ use super::promise::{Promise, Withdraw};
 use super::reports::{Gauges, StopCounts};
 use super::results::Results;
 use super::under_way::UnderWay;
-use super::{encoder, exceptions, headers, mailboxes};
+use super::{blocking, encoder, exceptions, headers, mailboxes};
 use crate::email::{EventId, EventIds, Timestamp};
 use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::{Header, Record, Token};
 use crate::producer::{Accepted, LateValue, Producer, Settings};
-
-/// How often a blocking wait lets signal handlers run.
-const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
 /// Headers of the caller: names and values.
 type OwnHeaders = Vec<(String, Vec<u8>)>;
@@ -263,21 +260,13 @@ impl ProducerRef {
     /// As `stop`, blocking, for the end of the process; None when it took longer than `patience`. Signal handlers run
     /// meanwhile, and their exceptions end the wait.
     fn stop_and_wait(&self, py: Python<'_>, timeout: Duration, patience: Duration) -> PyResult<Option<StopCounts>> {
-        let mut report = self.native(py)?.stop_and_report(timeout);
-        let deadline = Instant::now() + patience;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let received = py.detach(|| {
-                let received = report.recv_timeout(left.min(SIGNALS_EVERY));
-                (received, report)
-            });
-            report = match received {
-                (Ok(counts), _) => return Ok(Some(counts.into())),
-                (Err(RecvTimeoutError::Timeout), report) if !left.is_zero() => report,
-                (Err(_), _) => return Ok(None),
-            };
-            py.check_signals()?;
-        }
+        let report = self.native(py)?.stop_and_report(timeout);
+        let counts = blocking::wait_for(py, patience, move |slice| match report.recv_timeout(slice) {
+            Ok(counts) => Some(Some(counts.into())),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(None),
+        })?;
+        Ok(counts.flatten())
     }
 
     /// Closes at once, in the background.

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from kafka_email import kafka_manager
-from kafka_email.testing import EmbeddedBroker
+from kafka_email.testing import EmbeddedBroker, SmtpSink
 
 
 @pytest.fixture
@@ -20,6 +20,13 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield running
         running.round_trip_ms = 0
         asyncio.run(kafka_manager.stop(0.1))
+
+
+@pytest.fixture
+def sink() -> Iterator[SmtpSink]:
+    """An SMTP sink without TLS and without users."""
+    with SmtpSink() as running:
+        yield running
 
 
 @pytest.fixture

@@ -88,6 +88,34 @@ async def test_session_again(session_captured_emails):
     pytester.runpytest_subprocess().assert_outcomes(passed=4)
 
 
+def test_the_sink_is_where_the_smtp_client_is_told_to_send(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SMTP_HOST", "SMTP_USERNAME"):
+        monkeypatch.setenv(name, "of the shell")
+    pytester.makepyfile(
+        """
+import os
+import smtplib
+
+def test_sink(smtp_sink):
+    assert "SMTP_USERNAME" not in os.environ
+    assert os.environ["SMTP_SECURITY"] == "none"
+    with smtplib.SMTP(os.environ["SMTP_HOST"], int(os.environ["SMTP_PORT"])) as client:
+        client.sendmail("shop@example.com", ["ada@example.com"], "Subject: Hello\\r\\n\\r\\n")
+    assert [mail.subject for mail in smtp_sink.wait_for(1)] == ["Hello"]
+
+def test_another_sink(smtp_sink):
+    assert smtp_sink.mails == []
+
+def test_nothing_is_left():
+    assert os.environ["SMTP_HOST"] == os.environ["SMTP_USERNAME"] == "of the shell"
+    assert not {"SMTP_PORT", "SMTP_SECURITY"} & set(os.environ)
+"""
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=3)
+
+
 def test_with_anyio(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(

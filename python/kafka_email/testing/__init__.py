@@ -1,6 +1,16 @@
-"""Testing an application without Kafka: a broker inside the process, or no broker at all."""
+"""Testing an application without Kafka and without a mail server: both inside the process, or no Kafka at all."""
 
 from kafka_email.testing.broker import EmbeddedBroker, StoredRecord
 from kafka_email.testing.capture import CapturedEvent, CapturedEvents, capture_events
+from kafka_email.testing.mail import ReceivedMail
+from kafka_email.testing.sink import SmtpSink
 
-__all__ = ["CapturedEvent", "CapturedEvents", "EmbeddedBroker", "StoredRecord", "capture_events"]
+__all__ = [
+    "CapturedEvent",
+    "CapturedEvents",
+    "EmbeddedBroker",
+    "ReceivedMail",
+    "SmtpSink",
+    "StoredRecord",
+    "capture_events",
+]

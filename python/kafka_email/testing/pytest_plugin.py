@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_email.manager import kafka_manager
-from kafka_email.testing import CapturedEvents, EmbeddedBroker, capture_events
+from kafka_email.testing import CapturedEvents, EmbeddedBroker, SmtpSink, capture_events
 
 _no_broker = pytest.StashKey[bool]()
 
@@ -50,6 +50,22 @@ def session_captured_emails() -> Iterator[CapturedEvents]:
     """Record what all tests of the session publish; ``clear()`` drops it."""
     with capture_events() as captured:
         yield captured
+
+
+@pytest.fixture
+def smtp_sink() -> Iterator[SmtpSink]:
+    """Run an SMTP sink for one test, and let the environment variables of the SMTP client name it.
+
+    During the test ``SMTP_HOST``, ``SMTP_PORT`` and ``SMTP_SECURITY`` (``none``) are set, and ``SMTP_USERNAME`` and
+    ``SMTP_PASSWORD`` are not.
+    """
+    with SmtpSink() as sink, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMTP_HOST", sink.host)
+        patch.setenv("SMTP_PORT", str(sink.port))
+        patch.setenv("SMTP_SECURITY", "none")
+        patch.delenv("SMTP_USERNAME", raising=False)
+        patch.delenv("SMTP_PASSWORD", raising=False)
+        yield sink
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""SMTP servers that are not ours: Postfix's smtp-sink, and aiosmtpd."""
