@@ -61,18 +61,31 @@ pub(super) fn from_failure_for_certain<'py>(
 pub(super) fn inherited(py: Python<'_>) -> PyErr {
     let message = "this process was forked from one whose Kafka producer was started, and a producer's threads do not \
                    survive a fork: call `await kafka_manager.start()` in this process";
-    let exception = module(py).and_then(|module| {
-        let details = [(intern!(py, "code"), "NOT_STARTED")].into_py_dict(py)?;
-        module.getattr("NotStartedError")?.call((message,), Some(&details))
-    });
-    exception.map_or_else(|error| error, PyErr::from_value)
+    of_class(py, "NotStartedError", "NOT_STARTED", message)
+}
+
+/// The exception of a forked child that uses the worker it inherited.
+pub(super) fn inherited_worker(py: Python<'_>) -> PyErr {
+    let message =
+        "this process was forked from one whose worker was started, and a worker's threads do not survive a fork: \
+                   start a worker in this process";
+    of_class(py, "NotStartedError", "NOT_STARTED", message)
 }
 
 /// The exception for templates, or a mail, that cannot work.
 pub(super) fn template(py: Python<'_>, message: &str) -> PyErr {
+    of_class(py, name(Class::Configuration), "TEMPLATE", message)
+}
+
+/// The exception for a configuration that cannot work.
+pub(super) fn configuration(py: Python<'_>, message: &str) -> PyErr {
+    of_class(py, name(Class::Configuration), "INVALID_CONFIG", message)
+}
+
+fn of_class(py: Python<'_>, class: &str, code: &str, message: &str) -> PyErr {
     let exception = module(py).and_then(|module| {
-        let details = [(intern!(py, "code"), "TEMPLATE")].into_py_dict(py)?;
-        module.getattr(name(Class::Configuration))?.call((message,), Some(&details))
+        let details = [(intern!(py, "code"), code)].into_py_dict(py)?;
+        module.getattr(class)?.call((message,), Some(&details))
     });
     exception.map_or_else(|error| error, PyErr::from_value)
 }

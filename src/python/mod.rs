@@ -27,6 +27,8 @@ mod results;
 mod sink;
 mod under_way;
 mod waiter;
+mod worker;
+mod worker_job;
 
 /// The private module `kafka_email._core`.
 #[pyo3::pymodule]
@@ -56,6 +58,11 @@ pub mod _core {
     use super::reports::{Gauges, Health, StopCounts};
     #[pymodule_export]
     use super::sink::SmtpSinkRef;
+
+    #[pymodule_export]
+    use super::worker::{WorkerRef, WorkerSnapshot};
+    #[pymodule_export]
+    use super::worker_job::WorkerJob;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -299,7 +299,7 @@ impl ProducerRef {
 }
 
 impl TokenRef {
-    fn native(&self) -> Token {
+    pub(super) fn native(&self) -> Token {
         let (value, principal) = (self.value.clone(), self.principal.clone());
         Token { value, principal, expires_at_ms: self.expires_at_ms }
     }

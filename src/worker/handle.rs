@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -49,7 +49,6 @@ pub(crate) struct Worker {
     messages: UnboundedSender<Message>,
     status: Arc<Status>,
     token: Arc<LatestToken>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// Why a worker cannot start. The text says what to do.
@@ -99,8 +98,8 @@ impl Worker {
             token: Arc::clone(&token),
         };
         let thread = thread::Builder::new().name("kafka-email-work".into()).spawn(move || parts.run(received));
-        let thread = thread.map_err(|error| NotStarted(format!("cannot start the worker's thread: {error}")))?;
-        Ok(Self { messages, status, token, thread: Some(thread) })
+        thread.map_err(|error| NotStarted(format!("cannot start the worker's thread: {error}")))?;
+        Ok(Self { messages, status, token })
     }
 
     /// Lets the records at work finish, commits, and ends.
@@ -141,10 +140,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        // The thread ends by itself. Whoever drops a handle may be the interpreter, which must not wait.
         self.abort();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -74,12 +74,6 @@ impl Consumer {
         ConsumerEvent::decode(event, names, || self.assignment_is_lost())
     }
 
-    /// Makes the thread in [`Self::poll`] return now, or the next call of it if there is no such thread.
-    pub fn wake(&self) {
-        // SAFETY: the queue is alive.
-        unsafe { sys::rd_kafka_queue_yield(self.queue.0) }
-    }
-
     /// Takes partitions that the group assigned; librdkafka begins to fetch them.
     ///
     /// # Errors
