@@ -286,3 +286,72 @@ def forget_inherited() -> None: ...
 def librdkafka_version() -> str: ...
 def metrics() -> Metrics: ...
 def release_mailbox() -> None: ...
+
+class WorkerListener(Protocol):
+    """What a native worker tells, on the event loop whose socket it rings."""
+
+    def log(self, level: int, event: str, message: str, details: dict[str, str | int]) -> None: ...
+    def started(self) -> None: ...
+    def call(self, job: WorkerJob) -> None: ...
+    def cancel(self, number: int) -> None: ...
+    def processed(self, span: dict[str, Any]) -> None: ...
+    def ended(self, how: str, text: str | None, finished: int, abandoned: int) -> None: ...
+
+@final
+class WorkerJob:
+    """A call of a handler."""
+
+    number: int
+    handler: int
+    email_type: str
+    recipient: str
+    username: str
+    link: str
+    timestamp: str
+    metadata: dict[str, Any]
+    event_id: str | None
+    headers: list[tuple[str, bytes | None]]
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    attempt: int
+
+@final
+class WorkerSnapshot:
+    """A worker at one moment."""
+
+    records: list[tuple[str, str, int]]
+    attempts: list[tuple[str, int]]
+    delivery: Histogram
+    at_work: int
+    waiting: int
+    is_breaker_open: bool
+    oldest_unfinished_ms: int | None
+    lags: list[tuple[str, int, int]]
+    connections: int
+    replies: list[tuple[str, int, int]]
+    is_connected: bool
+    assigned: int
+    is_stuck: bool
+
+@final
+class Worker:
+    """Handle of a native delivery worker."""
+
+    def __new__(
+        cls,
+        settings: dict[str, Any],
+        listener: WorkerListener,
+        log_native: bool,
+        kafka_token: Token | None,
+        smtp_token: str | None,
+    ) -> Self: ...
+    def fileno(self) -> int: ...
+    def settle(self) -> None: ...
+    def drain(self) -> None: ...
+    def abort(self) -> None: ...
+    def answer(self, job: int, outcome: str, *, delay_s: float | None = None, mail: object | None = None) -> None: ...
+    def set_token(self, token: Token) -> None: ...
+    def set_smtp_token(self, token: str) -> None: ...
+    def snapshot(self) -> WorkerSnapshot: ...
