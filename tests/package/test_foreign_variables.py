@@ -149,6 +149,8 @@ def test_a_token_takes_the_place_of_the_password(setenv):
         ({"MAIL_PORT": "465", "MAIL_STARTTLS": "True", "MAIL_SSL_TLS": "False"}, "tls"),
         ({"SMTP_PORT": "465", "SMTP_TLS": "false"}, "tls"),
         ({"SMTP_SECURITY": "tls", "MAIL_STARTTLS": "True"}, "tls"),
+        ({"SMTP_SECURITY": "tls", "MAIL_STARTTLS": "maybe"}, "tls"),
+        ({"SMTP_SSL": "false", "MAIL_STARTTLS": "false"}, "none"),
     ],
 )
 def test_flags_of_the_encryption(setenv, variables, security):
