@@ -47,7 +47,7 @@ def _borrow_credentials(loan: Loan) -> None:
     if loan.text("MAIL_SERVER") is not None and _word(loan.text("MAIL_SERVER")) != _word(loan.value("host")):
         return
     if loan.flag("USE_CREDENTIALS", "username") is False:
-        if loan.text("MAIL_USERNAME") or loan.text("MAIL_PASSWORD"):
+        if loan.text("MAIL_USERNAME") is not None and loan.value("username") is None:
             current_origins().note_foreign("username", "USE_CREDENTIALS")
         return
     loan.take("username", "MAIL_USERNAME")
