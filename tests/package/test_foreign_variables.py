@@ -109,6 +109,19 @@ def test_credentials_of_the_template(setenv):
     assert_borrowed(SmtpConfig(), "SMTP_USER")
 
 
+def test_the_first_of_several_variables_counts(setenv):
+    setenv(MAIL_SERVER="mail", SMTP_USER="first", MAIL_USERNAME="second", SMTP_PASSWORD="x")
+    assert SmtpConfig().username == "first"
+    assert_borrowed(SmtpConfig(), "MAIL_SERVER", "SMTP_USER")
+    setenv(USE_CREDENTIALS="false")
+    assert_borrowed(SmtpConfig(), "MAIL_SERVER", "SMTP_USER")
+    setenv(MAIL_FROM="second@example.com", EMAILS_FROM_EMAIL="first@example.com")
+    setenv(MAIL_FROM_NAME="third", EMAIL_FROM_NAME="second", EMAILS_FROM_NAME="first")
+    config = WorkerConfig()
+    assert (config.from_address, config.from_name) == ("first@example.com", "first")
+    assert_borrowed(config, "EMAILS_FROM_EMAIL", "EMAILS_FROM_NAME")
+
+
 def test_no_other_host_learns_the_password_of_a_server(setenv):
     setenv(MAIL_SERVER="theirs", MAIL_USERNAME="app", MAIL_PASSWORD=SECRET)
     config = SmtpConfig(host="ours")
@@ -149,6 +162,8 @@ def test_a_token_takes_the_place_of_the_password(setenv):
         ({"MAIL_PORT": "465", "MAIL_STARTTLS": "True", "MAIL_SSL_TLS": "False"}, "tls"),
         ({"SMTP_PORT": "465", "SMTP_TLS": "false"}, "tls"),
         ({"SMTP_SECURITY": "tls", "MAIL_STARTTLS": "True"}, "tls"),
+        ({"SMTP_SECURITY": "tls", "MAIL_STARTTLS": "maybe"}, "tls"),
+        ({"SMTP_SSL": "false", "MAIL_STARTTLS": "false"}, "none"),
     ],
 )
 def test_flags_of_the_encryption(setenv, variables, security):

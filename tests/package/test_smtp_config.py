@@ -74,6 +74,7 @@ def test_defaults():
     config = SmtpConfig(host="mail")
     assert {name: getattr(config, name) for name in SmtpConfig.model_fields} == DEFAULTS
     assert ExportedConfig is SmtpConfig
+    assert SmtpConfig.__module__ == "kafka_email.config"
     assert [name for name, field in SmtpConfig.model_fields.items() if not field.description] == []
 
 

@@ -80,6 +80,7 @@ def test_defaults():
     config = config_with()
     assert {name: getattr(config, name) for name in WorkerConfig.model_fields} == DEFAULTS
     assert ExportedConfig is WorkerConfig
+    assert WorkerConfig.__module__ == "kafka_email.config"
     assert [name for name, field in WorkerConfig.model_fields.items() if not field.description] == []
 
 

@@ -47,7 +47,7 @@ def _borrow_credentials(loan: Loan) -> None:
     if loan.text("MAIL_SERVER") is not None and _word(loan.text("MAIL_SERVER")) != _word(loan.value("host")):
         return
     if loan.flag("USE_CREDENTIALS", "username") is False:
-        if loan.text("MAIL_USERNAME") or loan.text("MAIL_PASSWORD"):
+        if loan.text("MAIL_USERNAME") is not None and loan.value("username") is None:
             current_origins().note_foreign("username", "USE_CREDENTIALS")
         return
     loan.take("username", "MAIL_USERNAME")
@@ -63,6 +63,8 @@ def _borrow_security(loan: Loan) -> None:
     if _word(loan.value("port")) == _TLS_PORT:
         return
     for starttls_name, tls_name in _SECURITY_FLAGS:
+        if loan.value("security") is not None:
+            return
         starttls, tls = loan.flag(starttls_name, "security"), loan.flag(tls_name, "security")
         if starttls:
             loan.set("security", "starttls", starttls_name)
@@ -70,9 +72,6 @@ def _borrow_security(loan: Loan) -> None:
             loan.set("security", "tls", tls_name)
         elif starttls is False:
             loan.set("security", "none", starttls_name, *([tls_name] if tls is False else []))
-        elif tls is None:
-            continue
-        return
 
 
 def _word(value: Any) -> str:

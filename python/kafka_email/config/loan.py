@@ -27,7 +27,7 @@ class Loan:
     """
 
     def __init__(self, variables: Mapping[str, str | None], given: Mapping[str, Any]) -> None:
-        self._variables = {name.upper(): text for name, text in variables.items() if text}
+        self._variables = {name.upper(): text for name, text in variables.items() if text is not None}
         self._given = given
         self.values: dict[str, Any] = {}
 
@@ -36,7 +36,7 @@ class Loan:
         return self._given.get(field, self.values.get(field))
 
     def text(self, variable: str) -> str | None:
-        """Return what a variable contains, None if it is not set or empty."""
+        """Return what a variable contains, None if it is not set."""
         return self._variables.get(variable)
 
     def flag(self, variable: str, field: str) -> bool | None:
