@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyModule};
 
+use super::finalization::call;
 use super::under_way::UnderWay;
 use crate::kafka::failure::{Class, Failure};
 
@@ -39,7 +40,7 @@ pub(super) fn from_failure<'py>(
         (intern!(py, "event_id"), event.map(|event| event.id.to_string()).into_pyobject(py)?.into_any()),
     ]
     .into_py_dict(py)?;
-    module(py)?.getattr(name(failure.kind.class))?.call((failure.message.as_str(),), Some(&details))
+    call(&module(py)?.getattr(name(failure.kind.class))?, (failure.message.as_str(),), Some(&details))
 }
 
 /// As [`from_failure`], also when a signal handler raises meanwhile; returns what it raised.
@@ -63,7 +64,7 @@ pub(super) fn inherited(py: Python<'_>) -> PyErr {
                    survive a fork: call `await kafka_manager.start()` in this process";
     let exception = module(py).and_then(|module| {
         let details = [(intern!(py, "code"), "NOT_STARTED")].into_py_dict(py)?;
-        module.getattr("NotStartedError")?.call((message,), Some(&details))
+        call(&module.getattr("NotStartedError")?, (message,), Some(&details))
     });
     exception.map_or_else(|error| error, PyErr::from_value)
 }
