@@ -20,6 +20,7 @@ from kafka_email import (
     get_kafka_manager,
     kafka_manager,
 )
+from kafka_email.metrics import KafkaEmailCollector
 from kafka_email.testing import CapturedEvents, EmbeddedBroker, capture_events
 from support.package.embedded import ADDRESS, config_for
 
@@ -68,6 +69,7 @@ class InheritedConfig(KafkaConfig):
         BasePublisher,
         KafkaManager,
         KafkaConfig,
+        KafkaEmailCollector,
         InheritedConfig,
         EmbeddedBroker,
         CapturedEvents,
