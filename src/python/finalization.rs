@@ -1,8 +1,8 @@
 //! Calls of Python code, which the interpreter may end in the middle of.
 //!
-//! A daemon thread that waits for the GIL when the interpreter ends never gets it. CPython before 3.14 ends such a thread
+//! A daemon thread that waits for the GIL when the interpreter ends never gets it. `CPython` before 3.14 ends such a thread
 //! by `pthread_exit`, which on glibc unwinds its stack, and Rust aborts the process when that reaches the border to
-//! Python. So the thread sleeps for ever here, as it does in CPython 3.14, and as `PyO3` lets it where Rust itself waits
+//! Python. So the thread sleeps for ever here, as it does in `CPython` 3.14, and as `PyO3` lets it where Rust itself waits
 //! for the GIL.
 
 use std::hint::black_box;
