@@ -46,6 +46,17 @@ impl ConnectionSettings {
         config
     }
 
+    /// The setting, and its file, that librdkafka's complaint is about.
+    pub(crate) fn file_at_fault(&self, complaint: &str) -> Option<(&'static str, &str)> {
+        let files = [
+            ("ssl.ca.location", "ssl_cafile", &self.ssl_cafile),
+            ("ssl.certificate.location", "ssl_certfile", &self.ssl_certfile),
+            ("ssl.key.location", "ssl_keyfile", &self.ssl_keyfile),
+        ];
+        let (_, setting, file) = files.into_iter().find(|(property, ..)| complaint.contains(property))?;
+        Some((setting, file.as_deref()?))
+    }
+
     fn set_security(&self, config: &mut ClientConfig) {
         config.set("security.protocol", self.security_protocol.to_lowercase());
         if self.security_protocol.ends_with("SSL") {
@@ -73,12 +84,16 @@ impl ConnectionSettings {
 mod tests {
     use super::*;
 
-    fn config(changes: &serde_json::Value) -> ClientConfig {
+    fn settings(changes: &serde_json::Value) -> ConnectionSettings {
         let mut settings = serde_json::json!({
             "bootstrap_servers": "a:1,b:2", "client_id": "test", "security_protocol": "PLAINTEXT", "secrets": [],
         });
         settings.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value::<ConnectionSettings>(settings).unwrap().client_config()
+        serde_json::from_value(settings).unwrap()
+    }
+
+    fn config(changes: &serde_json::Value) -> ClientConfig {
+        settings(changes).client_config()
     }
 
     #[test]
@@ -93,5 +108,13 @@ mod tests {
         assert_eq!(config(&serde_json::json!({"security_protocol": "SSL"})).get("ssl.ca.location"), Some("probe"));
         let given = config(&serde_json::json!({"security_protocol": "SASL_SSL", "ssl_cafile": "ca.pem"}));
         assert_eq!(given.get("ssl.ca.location"), Some("ca.pem"));
+    }
+
+    #[test]
+    fn a_complaint_about_a_file_is_one_about_its_setting() {
+        let settings = settings(&serde_json::json!({"security_protocol": "SSL", "ssl_cafile": "ca.pem"}));
+        assert_eq!(settings.file_at_fault("ssl.ca.location failed: no such file"), Some(("ssl_cafile", "ca.pem")));
+        assert_eq!(settings.file_at_fault("ssl.key.location failed: no such file"), None, "of producer_options");
+        assert_eq!(settings.file_at_fault("no mechanism"), None);
     }
 }

@@ -14,7 +14,7 @@ use super::outcome_queue::OutcomeQueue;
 use super::pipeline::ReportedBatch;
 use super::status::{Death, Generation};
 use crate::handover::{OnSettled, Ticket};
-use crate::kafka::failure::Failure;
+use crate::kafka::failure::{Class, Failure, Kind};
 use crate::kafka::librdkafka::{Client, ClientError, Code, DeliveryReport, DeliveryReports, Event};
 use crate::kafka::log_line::{Level, LogEvent, LogLine};
 
@@ -130,11 +130,13 @@ impl Listener {
     fn on_reports(&mut self, delivered: DeliveryReports, reports: &mut Reports) {
         let mut batch = ReportedBatch::default();
         let counts_room = self.client.counts_room();
+        let mut opaques = Vec::new();
+        let mut too_large = 0;
         for report in delivered {
             let ticket = Ticket::from_bits(report.opaque);
             self.core.pipeline().forget_deadline(ticket);
             if counts_room {
-                self.client.give_room_back(report.opaque);
+                opaques.push(report.opaque);
             }
             batch.reports += 1;
             batch.bytes += report.bytes;
@@ -149,8 +151,15 @@ impl Listener {
                 METRICS.latency.record(u64::try_from(report.latency.as_micros()).unwrap_or(u64::MAX));
             } else {
                 reports.failed += 1;
+                too_large += usize::from(Kind::of(report.code).class == Class::MessageTooLarge);
+                if too_large == 2 {
+                    self.client.note_refused_batch(report.topic.as_deref().unwrap_or_default());
+                }
             }
             reports.outcomes.push(Outcome::Event(ticket.slot(), self.outcome_of(&report)));
+        }
+        if counts_room {
+            self.client.give_room_back(&opaques);
         }
         if reports.delivered > 0 {
             self.core.status().note_acknowledgement(self.generation);

@@ -179,7 +179,10 @@ impl Settings {
                 // Any value that does not work, whatever it was meant to be; one or two characters are no secret.
                 let values = self.producer_options.values().filter(|value| value.len() > 2);
                 let reason = values.fold(broker_errors.scrub(reason), |reason, value| reason.replace(value, "[value]"));
-                format!("librdkafka refuses the configuration: {reason}")
+                match self.connection.file_at_fault(&reason) {
+                    Some((setting, file)) => format!("the file {file:?} of {setting} cannot be used: {reason}"),
+                    None => format!("librdkafka refuses the configuration: {reason}"),
+                }
             }
             _ => "librdkafka refuses the configuration".into(),
         };

@@ -5,6 +5,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
+use super::finalization::call;
+
 /// A copy of the present context.
 pub(super) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -19,5 +21,5 @@ pub(super) fn call_in(context: Option<Py<PyAny>>, arguments: Bound<'_, PyTuple>)
         Some(context) => context.bind(py).call_method0(intern!(py, "copy"))?,
         None => copy_context(py)?,
     };
-    copy.call_method1(intern!(py, "run"), arguments).map(drop)
+    call(&copy.getattr(intern!(py, "run"))?, arguments, None).map(drop)
 }

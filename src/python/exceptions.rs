@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyModule};
 
+use super::finalization::call;
 use super::under_way::UnderWay;
 use crate::kafka::failure::{Class, Failure};
 
@@ -39,7 +40,7 @@ pub(super) fn from_failure<'py>(
         (intern!(py, "event_id"), event.map(|event| event.id.to_string()).into_pyobject(py)?.into_any()),
     ]
     .into_py_dict(py)?;
-    module(py)?.getattr(name(failure.kind.class))?.call((failure.message.as_str(),), Some(&details))
+    call(&module(py)?.getattr(name(failure.kind.class))?, (failure.message.as_str(),), Some(&details))
 }
 
 /// As [`from_failure`], also when a signal handler raises meanwhile; returns what it raised.
@@ -66,9 +67,8 @@ pub(super) fn inherited(py: Python<'_>) -> PyErr {
 
 /// The exception of a forked child that uses the worker it inherited.
 pub(super) fn inherited_worker(py: Python<'_>) -> PyErr {
-    let message =
-        "this process was forked from one whose worker was started, and a worker's threads do not survive a fork: \
-                   start a worker in this process";
+    let message = "this process was forked from one whose worker was started, and a worker's threads do not survive a \
+                   fork: start a worker in this process";
     of_class(py, "NotStartedError", "NOT_STARTED", message)
 }
 
@@ -85,7 +85,7 @@ pub(super) fn configuration(py: Python<'_>, message: &str) -> PyErr {
 fn of_class(py: Python<'_>, class: &str, code: &str, message: &str) -> PyErr {
     let exception = module(py).and_then(|module| {
         let details = [(intern!(py, "code"), code)].into_py_dict(py)?;
-        module.getattr(class)?.call((message,), Some(&details))
+        call(&module.getattr(class)?, (message,), Some(&details))
     });
     exception.map_or_else(|error| error, PyErr::from_value)
 }

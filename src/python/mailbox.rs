@@ -11,6 +11,7 @@ use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit};
 use slab::Slab;
 
 use super::context::call_in;
+use super::finalization::call;
 use super::process_bound::ProcessBound;
 use super::promise::Promise;
 use super::record_metadata::RecordMetadata;
@@ -58,7 +59,8 @@ impl Mailbox {
             questions: Mutex::default(),
         };
         let mailbox = Bound::new(py, mailbox)?;
-        let unlisten = py.import("kafka_email._wakeup")?.call_method1("listen", (event_loop, &mailbox))?;
+        let listen = py.import("kafka_email._wakeup")?.getattr("listen")?;
+        let unlisten = call(&listen, (event_loop, &mailbox), None)?;
         *mailbox.get().unlisten.lock() = Some(unlisten.unbind());
         Ok(mailbox)
     }
@@ -66,7 +68,7 @@ impl Mailbox {
     /// Lets the loop forget the mailbox.
     pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let unlisten = self.unlisten.lock().take();
-        unlisten.map_or(Ok(()), |unlisten| unlisten.call0(py).map(drop))
+        unlisten.map_or(Ok(()), |unlisten| call(unlisten.bind(py), (), None).map(drop))
     }
 
     pub(super) fn is_of(&self, event_loop: &Bound<'_, PyAny>) -> bool {
@@ -138,7 +140,8 @@ impl Mailbox {
     /// Settles what is at hand, until nothing is left of it, time is up, or the application's code fails: a signal
     /// handler, say, or a log handler. The loop then hears of that, as of an error of any callback, and calls again.
     fn settle_until(&self, py: Python<'_>, queue: &OutcomeQueue, end: Instant) -> PyResult<()> {
-        let logs_deliveries = self.logging.call_method0(py, intern!(py, "logs_deliveries"))?.extract(py)?;
+        let logs_deliveries = self.logging.bind(py).getattr(intern!(py, "logs_deliveries"))?;
+        let logs_deliveries = call(&logs_deliveries, (), None)?.extract()?;
         while let Some(outcome) = queue.handover().next() {
             match outcome {
                 Outcome::Event(slot, outcome) => self.settle_event(py, slot, outcome, logs_deliveries)?,
@@ -218,7 +221,7 @@ impl Mailbox {
 
     fn log(&self, py: Python<'_>, line: LogLine) -> PyResult<()> {
         let arguments = (line.level.number(), line.event.name(), line.message);
-        self.logging.call_method1(py, intern!(py, "log_native"), arguments).map(drop)
+        call(&self.logging.bind(py).getattr(intern!(py, "log_native"))?, arguments, None).map(drop)
     }
 
     fn log_delivery(

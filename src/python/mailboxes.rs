@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
+use super::finalization::call;
 use super::mailbox::Mailbox;
 use super::process_bound;
 
@@ -71,5 +72,5 @@ fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let running = GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0();
     // There is none: say so in the words of this package.
-    running.or_else(|_| py.import("kafka_email._wakeup")?.call_method0(intern!(py, "running_loop")))
+    running.or_else(|_| call(&py.import("kafka_email._wakeup")?.getattr(intern!(py, "running_loop"))?, (), None))
 }

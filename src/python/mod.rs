@@ -11,6 +11,7 @@ mod clock;
 mod context;
 mod encoder;
 mod exceptions;
+mod finalization;
 mod headers;
 mod late;
 mod mailbox;

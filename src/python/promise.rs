@@ -16,6 +16,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use smallvec::SmallVec;
 
 use super::context::copy_context;
+use super::finalization::call;
 
 /// Takes an event back that still waits for space in the queue.
 pub(super) trait Withdraw: Send + Sync {
@@ -122,19 +123,21 @@ impl Promise {
         let event_loop = slf.get().event_loop.bind(py);
         let context = PyDict::new(py);
         context.set_item(intern!(py, "context"), &callback.context)?;
-        let call_soon = intern!(py, "call_soon");
-        let Err(raised) = event_loop.call_method(call_soon, (&callback.function, slf), Some(&context)) else {
-            return Ok(());
-        };
-        if event_loop.call_method0(intern!(py, "is_closed"))?.extract()? {
+        let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
+        let Err(raised) = call(&call_soon, (&callback.function, slf), Some(&context)) else { return Ok(()) };
+        if is_closed(event_loop)? {
             // Nobody waits there any more.
             return Ok(());
         }
         // A signal handler raised in there, before the loop had the callback or after it.
         let again = (slf.getattr(intern!(py, "_resume"))?, &callback.function);
-        let _ = event_loop.call_method(call_soon, again, Some(&context));
+        let _ = call(&call_soon, again, Some(&context));
         Err(raised)
     }
+}
+
+fn is_closed(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+    call(&event_loop.getattr(intern!(event_loop.py(), "is_closed"))?, (), None)?.extract()
 }
 
 // PyO3 hands arguments over by value.
@@ -203,7 +206,7 @@ impl Promise {
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let event_loop = slf.get().event_loop.bind(slf.py());
-        if event_loop.call_method0(intern!(slf.py(), "is_closed"))?.extract()? {
+        if is_closed(event_loop)? {
             // A coroutine cancels while it is destroyed, with its task as the last callback: keep that until it is over.
             let withdrawal = match &mut *slf.get().state.lock() {
                 State::Open { withdrawal, .. } => withdrawal.take(),
@@ -221,7 +224,7 @@ impl Promise {
     /// Calls a callback, unless it was called already.
     fn _resume(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>) -> PyResult<()> {
         if !slf.get().is_taken.load(Ordering::Relaxed) {
-            function.call1((slf,))?;
+            call(function, (slf,), None)?;
         }
         Ok(())
     }

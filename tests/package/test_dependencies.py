@@ -21,6 +21,7 @@ from kafka_email import (
     kafka_manager,
 )
 from kafka_email.config import SmtpConfig, WorkerConfig
+from kafka_email.metrics import KafkaEmailCollector
 from kafka_email.testing import CapturedEvents, EmbeddedBroker, capture_events
 from support.package.embedded import ADDRESS, config_for
 
@@ -69,6 +70,7 @@ class InheritedConfig(KafkaConfig):
         BasePublisher,
         KafkaManager,
         KafkaConfig,
+        KafkaEmailCollector,
         InheritedConfig,
         SmtpConfig,
         WorkerConfig,

@@ -15,6 +15,7 @@ from kafka_email import (
     RecordMetadata,
     kafka_manager,
 )
+from kafka_email._core import metrics
 from support.package.embedded import ADDRESS, TOPIC, publish, publishes, started, ticking, usernames
 from support.package.process import assert_clean, run_script
 
@@ -44,6 +45,24 @@ async def test_the_limit_in_bytes_is_waited_for_as_well() -> None:
         names = [f"{number}{'x' * 300_000}" for number in range(10)]
         await asyncio.gather(*[asyncio.create_task(publish(name)) for name in names])
         assert usernames(broker) == names
+
+
+async def test_after_a_refused_batch_batches_are_small() -> None:
+    async def batches_of_200() -> tuple[int, list[RecordMetadata | BaseException]]:
+        before = sum(metrics().batches.counts)
+        tasks = [asyncio.create_task(publish("x" * 1000)) for _ in range(200)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return sum(metrics().batches.counts) - before, results
+
+    async with started(compression_type="none", max_in_flight_requests=1) as broker:
+        await batches_of_200()  # the limit of the topic is asked for; this broker does not tell
+        assert (await batches_of_200())[0] < 10
+        broker.fail_next("MESSAGE_TOO_LARGE", 3)  # one of these batches has several events
+        _, results = await batches_of_200()
+        assert any(isinstance(result, MessageTooLargeError) for result in results)
+        small, results = await batches_of_200()
+        assert all(isinstance(result, RecordMetadata) for result in results)
+        assert small >= 200 * 1000 / 16_384
 
 
 SHARED = """

@@ -187,6 +187,31 @@ def test_a_loop_that_stands_still_is_not_waited_for() -> None:
     loop.close()
 
 
+def test_a_loop_that_rested_when_it_was_asked_does_not_ask_later() -> None:
+    asked = threading.Event()
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *arguments: Any, **context: Any) -> asyncio.Handle:
+            handle = super().call_soon_threadsafe(*arguments, **context)
+            if threading.current_thread().name == "kafka-email-token":
+                asked.set()
+            return handle
+
+    def rest_when_asked() -> None:
+        loop.stop()
+        assert asked.wait(PATIENCE_S)
+
+    provider = Provider(short)
+    loop = Loop()
+    loop.run_until_complete(kafka_manager.start(config_for(provider)))
+    loop.call_soon(rest_when_asked)
+    loop.run_forever()
+    provider.wait_for(len(provider.calls) + 1)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    assert [called_on for called_on, _ in provider.calls].count(loop) == 1, "for the start"
+
+
 def test_a_call_under_way_when_its_loop_ends_is_made_again() -> None:
     hanging, answered = threading.Event(), threading.Event()
 

@@ -193,3 +193,18 @@ def test_a_damaged_file_is_left_out_and_named_once(damage: str, tmp_path: Path) 
         (line,) = finished.err.splitlines()
         assert line.startswith("the metrics of a worker are not counted: ")
         assert str(file) in line
+
+
+def test_a_log_filter_that_fails_does_not_break_a_scrape(tmp_path: Path) -> None:
+    (tmp_path / "kafka_email_1.json").write_bytes(DAMAGED["empty"])
+    script = """
+import logging
+asked = []
+def fail(record):
+    asked.append(record.kafka_email_event)
+    raise LookupError
+logging.getLogger("kafka_email.manager").addFilter(fail)
+asyncio.run(start_and_publish(2))
+print(published(), asked)
+"""
+    assert assert_clean(run_script(shared(tmp_path) + script)) == "2 ['metrics_unreadable']\n"

@@ -8,6 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kafka_email._dependency import NoParameters
 from kafka_email.metrics.snapshot import Histogram, Snapshot, total
 from kafka_email.metrics.workers import workers
 
@@ -49,6 +50,8 @@ class KafkaEmailCollector(Collector):
     Raises:
         ValueError: The registry has a collector of this kind already.
     """
+
+    __signature__ = NoParameters()
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")

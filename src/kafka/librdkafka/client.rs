@@ -140,9 +140,16 @@ impl Client {
         self.topics.read().values().any(|topic| topic.allowance.is_limited())
     }
 
-    /// The delivery report of this record was read: its topic has room for others.
-    pub(crate) fn give_room_back(&self, opaque: usize) {
-        self.topics.read().values().for_each(|topic| topic.allowance.give_back(opaque));
+    /// The delivery reports of these records were read: their topics have room for others.
+    pub(crate) fn give_room_back(&self, opaques: &[usize]) {
+        self.topics.read().values().for_each(|topic| topic.allowance.give_back(opaques));
+    }
+
+    /// A broker has refused a batch of several records of this topic as too large: from now on batches are small.
+    pub(crate) fn note_refused_batch(&self, topic: &str) {
+        if self.topics.read().get(topic).is_some_and(|topic| topic.allowance.note_refused_batch()) {
+            (self.on_topic_question)();
+        }
     }
 
     fn produce_to(&self, topic: &Topic, record: &Record<'_>, opaque: usize) -> Result<(), Refused> {
@@ -153,7 +160,7 @@ impl Client {
             return Err(Refused::TopicFull);
         }
         self.hand_over(topic, record, opaque).map_err(|code| {
-            topic.allowance.give_back(opaque);
+            topic.allowance.give_back(&[opaque]);
             Refused::Code(code)
         })?;
         topic.note_queued();

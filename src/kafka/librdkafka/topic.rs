@@ -123,6 +123,8 @@ pub(super) struct Allowance {
     limit: AtomicUsize,
     /// Whether the first allowance was not enough, so that the topic's own limit has to be known.
     is_short: AtomicBool,
+    /// Whether a broker has refused a batch, so that there is a limit, known or not.
+    was_refused: AtomicBool,
     queued: Mutex<Queued>,
 }
 
@@ -134,7 +136,8 @@ struct Queued {
 
 impl Allowance {
     fn new(limit: usize) -> Self {
-        Self { limit: AtomicUsize::new(limit), is_short: AtomicBool::new(false), queued: Mutex::default() }
+        let (is_short, was_refused) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { limit: AtomicUsize::new(limit), is_short, was_refused, queued: Mutex::default() }
     }
 
     /// Whether the topic's own limit has to be known.
@@ -145,6 +148,14 @@ impl Allowance {
     /// There is no room; returns whether this is the first time since the limit was set.
     pub(super) fn fell_short(&self) -> bool {
         self.limit.load(Ordering::Acquire) == FIRST_ALLOWANCE && !self.is_short.swap(true, Ordering::AcqRel)
+    }
+
+    /// A broker has refused a batch of several records as too large; returns whether this is the first time since the
+    /// limit was set.
+    pub(super) fn note_refused_batch(&self) -> bool {
+        self.was_refused.store(true, Ordering::Release);
+        self.limit.fetch_min(FIRST_ALLOWANCE, Ordering::AcqRel);
+        !self.is_short.swap(true, Ordering::AcqRel)
     }
 
     /// Takes room for a record; a record that is alone always has room, and the broker decides about it.
@@ -162,14 +173,16 @@ impl Allowance {
         true
     }
 
-    /// Gives the room of a record back, if it took any.
-    pub(super) fn give_back(&self, opaque: usize) {
+    /// Gives the room of records back, if they took any.
+    pub(super) fn give_back(&self, opaques: &[usize]) {
         if !self.is_limited() {
             return;
         }
         let mut queued = self.queued.lock();
-        if let Some(size) = queued.sizes.remove(&opaque) {
-            queued.bytes -= size;
+        for opaque in opaques {
+            if let Some(size) = queued.sizes.remove(opaque) {
+                queued.bytes -= size;
+            }
         }
     }
 
@@ -177,9 +190,10 @@ impl Allowance {
         self.limit.load(Ordering::Acquire) != usize::MAX
     }
 
-    /// Limits the topic to what one batch may hold; None: to nothing.
+    /// Limits the topic to what one batch may hold; None: to nothing, unless a batch was refused.
     pub(super) fn set_limit(&self, batch_bytes: Option<usize>) {
-        let limit = batch_bytes.filter(|bytes| *bytes < NO_LIMIT);
+        let unknown = self.was_refused.load(Ordering::Acquire).then_some(FIRST_ALLOWANCE);
+        let limit = batch_bytes.or(unknown).filter(|bytes| *bytes < NO_LIMIT);
         self.is_short.store(false, Ordering::Release);
         self.limit.store(limit.map_or(usize::MAX, |bytes| bytes.saturating_sub(BATCH_OVERHEAD)), Ordering::Release);
         if limit.is_none() {
@@ -197,11 +211,9 @@ mod tests {
         let allowance = Allowance::new(100);
         assert!(allowance.take(1, || 60) && allowance.take(2, || 40));
         assert!(!allowance.take(3, || 1));
-        allowance.give_back(1);
-        allowance.give_back(1);
+        allowance.give_back(&[1, 1]);
         assert!(allowance.take(3, || 60) && !allowance.take(4, || 1));
-        allowance.give_back(2);
-        allowance.give_back(3);
+        allowance.give_back(&[2, 3]);
         assert!(allowance.take(5, || 1000) && !allowance.take(6, || 1));
     }
 
@@ -213,8 +225,19 @@ mod tests {
         assert!(!allowance.is_limited() && allowance.take(2, || unreachable!("nothing is counted")));
         allowance.set_limit(Some(200));
         assert!(allowance.take(3, || 139));
-        allowance.give_back(1);
-        allowance.give_back(2);
+        allowance.give_back(&[1, 2]);
         assert!(!allowance.take(4, || 1));
+    }
+
+    #[test]
+    fn after_a_refused_batch_there_is_a_limit_whether_or_not_it_is_known() {
+        let allowance = Allowance::new(usize::MAX);
+        assert!(allowance.note_refused_batch() && allowance.is_short(), "it has to be looked up");
+        assert!(!allowance.note_refused_batch(), "once");
+        assert!(allowance.take(1, || FIRST_ALLOWANCE) && !allowance.take(2, || 1));
+        allowance.set_limit(None);
+        assert!(!allowance.take(2, || 1) && !allowance.fell_short(), "nobody is asked again");
+        allowance.set_limit(Some(100_000));
+        assert!(allowance.take(2, || 80_000) && !allowance.take(3, || 80_000));
     }
 }
