@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::exceptions;
+use super::finalization::call;
 use super::metrics::Histogram;
 use super::process_bound::ProcessBound;
 use super::producer::TokenRef;
@@ -44,22 +45,24 @@ impl WorkerRef {
         let listener = self.listener.bind(py);
         match news {
             News::Line(line) => log(listener, line),
-            News::Started => listener.call_method0("started").map(drop),
-            News::Call(job) => listener.call_method1("call", (WorkerJob::new(py, *job)?,)).map(drop),
-            News::Cancel(number) => listener.call_method1("cancel", (number,)).map(drop),
-            News::Processed(processed) => listener.call_method1("processed", (span_of(py, *processed)?,)).map(drop),
+            News::Started => hear(listener, "started", ()),
+            News::Call(job) => hear(listener, "call", (WorkerJob::new(py, *job)?,)),
+            News::Cancel(number) => hear(listener, "cancel", (number,)),
+            News::Processed(processed) => hear(listener, "processed", (span_of(py, *processed)?,)),
             News::Ended(ending) => {
                 let (how, text, finished, abandoned) = match ending {
                     Ending::Drained(report) => ("drained", None, report.finished, report.abandoned),
                     Ending::Misconfigured(text) => ("misconfigured", Some(text), 0, 0),
                     Ending::GaveUp(text) => ("gave_up", Some(text), 0, 0),
                 };
-                listener.call_method1("ended", (how, text, finished, abandoned)).map(drop)
+                hear(listener, "ended", (how, text, finished, abandoned))
             }
         }
     }
 }
 
+// PyO3 hands arguments over by value.
+#[allow(clippy::needless_pass_by_value)]
 #[pymethods]
 impl WorkerRef {
     /// Starts a worker.
@@ -219,6 +222,14 @@ impl From<Snapshot> for WorkerSnapshot {
     }
 }
 
+fn hear<'py>(
+    listener: &Bound<'py, PyAny>,
+    method: &str,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error: Into<PyErr>>,
+) -> PyResult<()> {
+    call(&listener.getattr(method)?, arguments, None).map(drop)
+}
+
 fn log(listener: &Bound<'_, PyAny>, line: Line) -> PyResult<()> {
     let details = PyDict::new(listener.py());
     for (name, detail) in line.details {
@@ -227,7 +238,7 @@ fn log(listener: &Bound<'_, PyAny>, line: Line) -> PyResult<()> {
             Detail::Text(text) => details.set_item(name, text)?,
         }
     }
-    listener.call_method1("log", (line.level, line.event, line.message, details)).map(drop)
+    hear(listener, "log", (line.level, line.event, line.message, details))
 }
 
 fn span_of(py: Python<'_>, processed: Processed) -> PyResult<Bound<'_, PyDict>> {

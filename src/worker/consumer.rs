@@ -207,8 +207,8 @@ impl Polling {
             }
         }
         if self.is_revoking && consumer.assignment_is_lost() {
-            let all = self.assigned.keys().cloned().collect();
-            self.lose(consumer, all);
+            let all: Vec<_> = self.assigned.keys().cloned().collect();
+            self.lose(consumer, &all);
         }
         let mut records = Vec::new();
         let mut timeout = POLL_TIMEOUT;
@@ -257,7 +257,7 @@ impl Polling {
             ConsumerEvent::Revoked { partitions, are_lost } => {
                 let partitions: Vec<_> = partitions.iter().map(id_of).collect();
                 if are_lost {
-                    self.lose(consumer, partitions);
+                    self.lose(consumer, &partitions);
                 } else {
                     self.revoke(consumer, &partitions);
                 }
@@ -304,11 +304,11 @@ impl Polling {
     }
 
     /// Others have these partitions already.
-    fn lose(&mut self, consumer: &Consumer, partitions: Vec<PartitionId>) {
+    fn lose(&mut self, consumer: &Consumer, partitions: &[PartitionId]) {
         let generations: Vec<_> = partitions.iter().filter_map(|id| self.assigned.remove(id)).collect();
         self.is_revoking = false;
         self.tell(Report::Input(Input::Lost(generations)));
-        let _ = consumer.unassign(&native_of(&partitions));
+        let _ = consumer.unassign(&native_of(partitions));
     }
 
     fn carry_out(&mut self, consumer: &Arc<Consumer>, command: Command) {
@@ -320,7 +320,9 @@ impl Polling {
             Command::Unassign(ended) => {
                 let ended = ended.into_iter().filter(|(id, generation)| self.assigned.get(id) == Some(generation));
                 let ended: Vec<_> = ended.map(|(id, _)| id).collect();
-                ended.iter().for_each(|id| drop(self.assigned.remove(id)));
+                for id in &ended {
+                    self.assigned.remove(id);
+                }
                 self.is_revoking = false;
                 if !ended.is_empty() {
                     let _ = consumer.unassign(&native_of(&ended));
@@ -365,9 +367,9 @@ impl Polling {
             }
         });
         if reading.is_err() {
-            generations
-                .into_iter()
-                .for_each(|generation| self.tell(Report::Input(Input::CommittedRead(generation, None))));
+            for generation in generations {
+                self.tell(Report::Input(Input::CommittedRead(generation, None)));
+            }
         }
     }
 

@@ -21,7 +21,7 @@ const STORED: u16 = 250;
 /// Where mails go.
 pub(super) enum Outlet {
     /// A mail server.
-    Smtp(Pool),
+    Smtp(Box<Pool>),
     /// A folder, as `.eml` files.
     Folder(PathBuf),
 }

@@ -148,7 +148,7 @@ impl Drop for Worker {
 fn outlet_of(settings: &Settings) -> Result<Outlet, NotStarted> {
     match (settings.smtp(), settings.mail_folder()) {
         (_, Some(folder)) => Ok(Outlet::Folder(folder)),
-        (Some(smtp), None) => Pool::new(smtp).map(Outlet::Smtp).map_err(NotStarted),
+        (Some(smtp), None) => Pool::new(smtp).map(|pool| Outlet::Smtp(Box::new(pool))).map_err(NotStarted),
         (None, None) => Err(NotStarted("neither a mail server nor mail_folder is set".to_owned())),
     }
 }

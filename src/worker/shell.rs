@@ -89,8 +89,13 @@ impl Attempts {
     }
 
     /// The same of a task that has ended already.
-    fn try_next(&mut self) -> Option<Option<Input>> {
-        self.tasks.try_join_next_with_id().map(|ended| self.input_of(ended))
+    fn try_next(&mut self) -> Option<Input> {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            if let Some(input) = self.input_of(ended) {
+                return Some(input);
+            }
+        }
+        None
     }
 
     fn input_of(&mut self, ended: Result<(Id, Input), JoinError>) -> Option<Input> {
@@ -129,9 +134,9 @@ impl Shell {
             let wake = self.engine.next_wake().unwrap_or_else(|| Instant::now() + LOOK_AROUND);
             tokio::select! {
                 Some(message) = messages.recv() => self.on_message(message),
-                input = self.attempts.next() => self.take(input),
+                Some(input) = self.attempts.next() => self.take(input),
                 _ = look_around.tick() => self.look_around(),
-                () = tokio::time::sleep_until(wake.into()) => self.take(Some(Input::Tick)),
+                () = tokio::time::sleep_until(wake.into()) => self.take(Input::Tick),
             }
             for _ in 0..BATCH {
                 if let Ok(message) = messages.try_recv() {
@@ -163,14 +168,14 @@ impl Shell {
             Message::ConsumerStarted(consumer) => self.consumer = Some(consumer),
             Message::Line(line) => self.listener.tell(News::Line(line)),
             Message::Misconfigured(text) => self.ending = Some(Ending::Misconfigured(text)),
-            Message::Drain => self.take(Some(Input::Drain)),
-            Message::Abort => self.take(Some(Input::Abort)),
+            Message::Drain => self.take(Input::Drain),
+            Message::Abort => self.take(Input::Abort),
         }
     }
 
     fn on_report(&mut self, report: Report) {
         match report {
-            Report::Input(input) => self.take(Some(input)),
+            Report::Input(input) => self.take(input),
             Report::Failed(error) => self.tell_lines(|log| log.failed(&error, Instant::now())),
             Report::Logged(line) => self.tell_lines(|log| log.logged(&line)),
             Report::Coordinated(is_coordinated) => {
@@ -192,11 +197,12 @@ impl Shell {
         }
     }
 
-    fn take(&mut self, input: Option<Input>) {
-        let Some(input) = input else { return };
+    fn take(&mut self, input: Input) {
         let mut actions = Vec::new();
         self.engine.handle(now(), input, &mut actions);
-        actions.into_iter().for_each(|action| self.act(action));
+        for action in actions {
+            self.act(action);
+        }
     }
 
     fn act(&mut self, action: Action) {

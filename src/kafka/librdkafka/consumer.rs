@@ -26,7 +26,7 @@ const CLOSING_POLL: Duration = Duration::from_millis(20);
 /// A librdkafka consumer. Any thread may call any method.
 ///
 /// Dropped without [`Self::close`], it does not leave its group, which notices after a session's length.
-pub struct Consumer {
+pub(crate) struct Consumer {
     queue: ManuallyDrop<Queue>,
     base: ManuallyDrop<BaseClient<DefaultClientContext>>,
 }
@@ -36,7 +36,7 @@ impl Consumer {
     ///
     /// # Errors
     /// When a property is unknown, impossible, or names a file that cannot be used.
-    pub fn create(config: &ClientConfig, topics: &[&str]) -> Result<Self, KafkaError> {
+    pub(crate) fn create(config: &ClientConfig, topics: &[&str]) -> Result<Self, KafkaError> {
         let native_config = config.create_native_config()?;
         let events = sys::RD_KAFKA_EVENT_FETCH
             | sys::RD_KAFKA_EVENT_REBALANCE
@@ -68,7 +68,7 @@ impl Consumer {
     }
 
     /// Waits up to `timeout` for one event.
-    pub fn poll(&self, timeout: Duration, names: &mut PartitionNames) -> Option<ConsumerEvent> {
+    pub(crate) fn poll(&self, timeout: Duration, names: &mut PartitionNames) -> Option<ConsumerEvent> {
         // SAFETY: the queue is alive; the event is ours.
         let event = unsafe { RawEvent::take(sys::rd_kafka_queue_poll(self.queue.0, milliseconds(timeout))) }?;
         ConsumerEvent::decode(event, names, || self.assignment_is_lost())
@@ -78,7 +78,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn assign(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+    pub(crate) fn assign(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
         let list = list_of(partitions);
         // SAFETY: client and list are alive; the error is ours, or null.
         unsafe { end_error(sys::rd_kafka_incremental_assign(self.base.native_ptr(), list.ptr())) }
@@ -88,7 +88,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+    pub(crate) fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
         let list = list_of(partitions);
         // SAFETY: as in `assign`.
         unsafe { end_error(sys::rd_kafka_incremental_unassign(self.base.native_ptr(), list.ptr())) }
@@ -98,7 +98,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn pause(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+    pub(crate) fn pause(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
         let list = list_of(partitions);
         // SAFETY: client and list are alive.
         ok(unsafe { sys::rd_kafka_pause_partitions(self.base.native_ptr(), list.ptr()) }.into())
@@ -108,7 +108,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+    pub(crate) fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
         let list = list_of(partitions);
         // SAFETY: client and list are alive.
         ok(unsafe { sys::rd_kafka_resume_partitions(self.base.native_ptr(), list.ptr()) }.into())
@@ -118,7 +118,7 @@ impl Consumer {
     ///
     /// # Errors
     /// When the commit did not begin.
-    pub fn commit(&self, positions: &[Position]) -> Result<(), Code> {
+    pub(crate) fn commit(&self, positions: &[Position]) -> Result<(), Code> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for Position { partition, offset, metadata } in positions {
             let mut element = list.add_partition(&partition.topic, partition.partition);
@@ -134,7 +134,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Position>, Code> {
+    pub(crate) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Position>, Code> {
         let list = list_of(partitions);
         // SAFETY: client and list are alive; librdkafka writes into the list.
         ok(unsafe { sys::rd_kafka_committed(self.base.native_ptr(), list.ptr(), milliseconds(timeout)) }.into())?;
@@ -149,7 +149,7 @@ impl Consumer {
     }
 
     /// Whether partitions were given to others, whatever became of a rebalance that is under way.
-    pub fn assignment_is_lost(&self) -> bool {
+    pub(crate) fn assignment_is_lost(&self) -> bool {
         // SAFETY: the client is alive.
         unsafe { sys::rd_kafka_assignment_lost(self.base.native_ptr()) == 1 }
     }
@@ -157,7 +157,7 @@ impl Consumer {
     /// Leaves the group, within `timeout`. Whoever calls it has given all partitions back, and polls no more.
     ///
     /// Returns whether the group let it go in time.
-    pub fn close(&self, timeout: Duration) -> bool {
+    pub(crate) fn close(&self, timeout: Duration) -> bool {
         let began = Instant::now();
         // SAFETY: client and queue are alive; the error is ours, or null.
         let is_closing =
@@ -166,12 +166,10 @@ impl Consumer {
         // SAFETY: the client is alive.
         let is_closed = || unsafe { sys::rd_kafka_consumer_closed(self.base.native_ptr()) == 1 };
         while is_closing && !is_closed() && began.elapsed() < timeout {
-            match self.poll(CLOSING_POLL, &mut names) {
-                // Its answer is what librdkafka waits for.
-                Some(ConsumerEvent::Revoked { partitions, .. } | ConsumerEvent::Assigned(partitions)) => {
-                    let _ = self.unassign(&partitions);
-                }
-                _ => {}
+            let event = self.poll(CLOSING_POLL, &mut names);
+            if let Some(ConsumerEvent::Revoked { partitions, .. } | ConsumerEvent::Assigned(partitions)) = event {
+                // This answer is what librdkafka waits for.
+                let _ = self.unassign(&partitions);
             }
         }
         is_closed()
@@ -315,7 +313,7 @@ mod tests {
             _ => None,
         })
         .unwrap();
-        assert_eq!(first.committed(&[fetched.partition.clone()], LIMIT).unwrap(), [position]);
+        assert_eq!(first.committed(std::slice::from_ref(&fetched.partition), LIMIT).unwrap(), [position]);
         assert!(first.close(LIMIT));
         drop(first);
 

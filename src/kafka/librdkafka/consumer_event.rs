@@ -12,7 +12,7 @@ use super::event::{text, ClientError, Event, RawEvent};
 use super::partition::TopicPartition;
 
 /// One event of a consumer's queue.
-pub enum ConsumerEvent {
+pub(crate) enum ConsumerEvent {
     /// A record.
     Fetched(FetchedRecord),
     /// The group assigns partitions: call [`super::Consumer::assign`].
@@ -37,24 +37,24 @@ pub enum ConsumerEvent {
 }
 
 /// A record as Kafka stores it. It holds personal data, so it has no `Debug`.
-pub struct FetchedRecord {
+pub(crate) struct FetchedRecord {
     /// Where it is stored.
-    pub partition: TopicPartition,
+    pub(crate) partition: TopicPartition,
     /// Its place in the partition.
-    pub offset: i64,
+    pub(crate) offset: i64,
     /// Milliseconds since the Unix epoch; 0 for a record without.
-    pub timestamp_ms: i64,
+    pub(crate) timestamp_ms: i64,
     /// The key.
-    pub key: Option<Vec<u8>>,
+    pub(crate) key: Option<Vec<u8>>,
     /// The value; none is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
     /// Names and values.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// Hands out the same name for a topic each time, so that records do not copy it.
 #[derive(Default)]
-pub struct PartitionNames(Vec<Arc<str>>);
+pub(crate) struct PartitionNames(Vec<Arc<str>>);
 
 impl PartitionNames {
     fn topic(&mut self, name: &CStr) -> Arc<str> {
@@ -174,17 +174,19 @@ unsafe fn headers_of(message: &sys::rd_kafka_message_t) -> Vec<(String, Option<V
     // SAFETY: the message is alive; the headers stay its own.
     let code: Code = unsafe { sys::rd_kafka_message_headers(message, &raw mut list) }.into();
     let mut headers = Vec::new();
-    while code == Code::NoError {
+    if code != Code::NoError {
+        return headers;
+    }
+    loop {
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
         // SAFETY: the list is alive; the three pointers are valid to write to.
         let code: Code =
             unsafe { sys::rd_kafka_header_get_all(list, headers.len(), &raw mut name, &raw mut value, &raw mut size) }
                 .into();
         if code != Code::NoError {
-            break;
+            return headers;
         }
         // SAFETY: on success librdkafka set them to a name that ends with NUL and a value of so many bytes.
         headers.push(unsafe { (text(name), bytes(value, size)) });
     }
-    headers
 }

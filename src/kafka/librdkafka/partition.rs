@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicPartition {
+pub(crate) struct TopicPartition {
     /// The topic's name.
-    pub topic: Arc<str>,
+    pub(crate) topic: Arc<str>,
     /// The partition's number.
-    pub partition: i32,
+    pub(crate) partition: i32,
 }
 
 /// Where a group stands in a partition, and what it wrote down there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub(crate) struct Position {
     /// The partition.
-    pub partition: TopicPartition,
+    pub(crate) partition: TopicPartition,
     /// The next record to read.
-    pub offset: i64,
+    pub(crate) offset: i64,
     /// Any bytes: another program may have written them.
-    pub metadata: Vec<u8>,
+    pub(crate) metadata: Vec<u8>,
 }
