@@ -35,3 +35,6 @@ pub use engine::Engine;
 pub use input::{Input, Now};
 pub use limits::Limits;
 pub use notice::Notice;
+
+#[cfg(test)]
+mod tests;

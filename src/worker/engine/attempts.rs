@@ -9,6 +9,7 @@ use crate::worker::identity::RecordId;
 use crate::worker::life::{Failing, State};
 use crate::worker::limits::OnUnknown;
 use crate::worker::notice::Notice;
+use crate::worker::partition::Partition;
 use crate::worker::reason::Reason;
 use crate::worker::retry;
 use crate::worker::verdict::{judge, Verdict};
@@ -142,7 +143,7 @@ impl Engine {
         let now = self.now.instant;
         let has_failed_too_long = self.time_left(id).is_some_and(|left| left.is_zero());
         let may_bury = self.partitions.get(&id.generation).is_some_and(|partition| partition.may_start(id.offset));
-        if !self.partitions.get(&id.generation).is_some_and(|partition| partition.is_open()) {
+        if !self.partitions.get(&id.generation).is_some_and(Partition::is_open) {
             return;
         }
         match (has_failed_too_long, may_bury) {

@@ -45,7 +45,9 @@ impl Engine {
             Phase::Open | Phase::Closing => false,
         });
         let late: Vec<Generation> = late.map(|(generation, _)| *generation).collect();
-        late.into_iter().for_each(|generation| self.on_committed_read(generation, None));
+        for generation in late {
+            self.on_committed_read(generation, None);
+        }
         while let Some(id) = self.expiries.pop(self.now.unix_ms) {
             self.on_expiry(id);
         }
@@ -57,7 +59,9 @@ impl Engine {
             self.note_of(id, |place| Notice::Stuck { partition: place.partition, cause: StuckCause::Overdue });
         }
         let changes: Vec<_> = self.permits.breakers().map(|(target, breaker)| (target, breaker.expire(now))).collect();
-        changes.into_iter().for_each(|(target, change)| self.note_change(target, change, None));
+        for (target, change) in changes {
+            self.note_change(target, change, None);
+        }
         if self.looks_at.is_none_or(|at| at <= now) {
             self.look();
         }
@@ -96,6 +100,8 @@ impl Engine {
             self.note(Notice::Stuck { partition, cause: StuckCause::NoProgress });
         }
         let all: Vec<Generation> = self.partitions.keys().copied().collect();
-        all.into_iter().for_each(|generation| self.pause_or_resume(generation));
+        for generation in all {
+            self.pause_or_resume(generation);
+        }
     }
 }
