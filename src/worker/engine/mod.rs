@@ -140,6 +140,19 @@ impl Engine {
         }
     }
 
+    /// The state of a record that is in memory.
+    #[cfg(test)]
+    pub(super) fn state(&self, id: RecordId) -> Option<super::life::State> {
+        Some(self.partitions.get(&id.generation)?.lives.get(&id.offset)?.state())
+    }
+
+    /// Whether all that is finished in a partition is committed; None if its generation ended.
+    #[cfg(test)]
+    pub(super) fn is_committed(&self, generation: Generation) -> Option<bool> {
+        let partition = self.partitions.get(&generation)?;
+        Some(!partition.is_dirty && self.commits.may_send_at(self.now.instant).is_some())
+    }
+
     fn act(&mut self, action: Action) {
         self.actions.push(action);
     }

@@ -31,7 +31,7 @@ impl Engine {
             self.retries.first(),
             self.deadlines.first(),
             self.commit_at(),
-            self.looks_at,
+            self.looks_at.filter(|_| !self.partitions.is_empty()),
             self.permits.next_wake(now.instant),
         ];
         let releases = self.releases.iter().map(Release::deadline);

@@ -141,6 +141,12 @@ impl Scene {
         self.input(Input::Tick);
     }
 
+    /// Time passes, and the tick at its end is the first.
+    pub(super) fn leap(&mut self, time: Duration) {
+        self.jump(self.now.instant + time);
+        self.input(Input::Tick);
+    }
+
     pub(super) fn jump(&mut self, to: Instant) {
         let passed = to.saturating_duration_since(self.now.instant);
         // The clocks never agree quite.
