@@ -13,6 +13,11 @@ pub mod delivered;
 pub mod done_set;
 pub mod drain;
 pub mod engine;
+mod engine_assignments;
+mod engine_attempts;
+mod engine_lives;
+mod engine_releases;
+mod engine_schedule;
 pub mod identity;
 pub mod input;
 pub mod lane;
@@ -26,6 +31,9 @@ pub mod reason;
 pub mod record;
 pub mod refusals;
 pub mod retry;
+pub mod run_lengths;
+#[cfg(test)]
+mod tests;
 pub mod timers;
 pub mod verdict;
 pub mod watch;
@@ -35,6 +43,3 @@ pub use engine::Engine;
 pub use input::{Input, Now};
 pub use limits::Limits;
 pub use notice::Notice;
-
-#[cfg(test)]
-mod tests;

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bounds;
+mod breakers;
+mod checks;
+mod cluster;
+mod giving_up;
+mod leaving;
 mod model;
-mod rows;
+mod positions;
 mod scene;
 mod transitions;
 mod verdicts;

@@ -238,6 +238,27 @@ impl Scene {
     }
 }
 
+/// Five records of as many lanes find no server.
+pub(super) fn break_server(scene: &mut Scene) -> Vec<RecordId> {
+    let all = scene.fetch_many(5);
+    loop {
+        let started = scene.started();
+        if started.is_empty() {
+            return all;
+        }
+        for offset in started {
+            scene.end(id(offset), no_server());
+        }
+    }
+}
+
+/// The next record that the breaker admits.
+pub(super) fn probe(scene: &mut Scene) -> RecordId {
+    let started = scene.started();
+    assert_eq!(started.len(), 1, "one probe");
+    id(started[0])
+}
+
 /// A header of a dead letter.
 pub(super) fn value(letter: &DeadLetter, name: &str) -> Option<String> {
     let found = letter.headers.iter().filter(|(found, _)| found == name).collect::<Vec<_>>();

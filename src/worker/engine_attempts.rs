@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
-use crate::worker::attempt::{AttemptResult, Failure, Message, Reply, Stage, Target};
-use crate::worker::breaker::{Blow, Change};
-use crate::worker::identity::RecordId;
-use crate::worker::life::{Failing, State};
-use crate::worker::limits::OnUnknown;
-use crate::worker::notice::Notice;
-use crate::worker::partition::Partition;
-use crate::worker::reason::Reason;
-use crate::worker::retry;
-use crate::worker::verdict::{judge, Verdict};
+use super::attempt::{AttemptResult, Failure, Message, Reply, Stage, Target};
+use super::breaker::{Blow, Change};
+use super::engine::Engine;
+use super::identity::RecordId;
+use super::life::{Failing, State};
+use super::limits::OnUnknown;
+use super::notice::Notice;
+use super::partition::Partition;
+use super::reason::Reason;
+use super::retry;
+use super::verdict::{judge, Verdict};
 
 /// The first pause after a dead letter that was not stored; it doubles.
 const BURY_AGAIN: Duration = Duration::from_secs(1);

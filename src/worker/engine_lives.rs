@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Drain, Engine};
-use crate::worker::action::Action;
-use crate::worker::attempt::Target;
-use crate::worker::dead_letter::dead_letter;
-use crate::worker::identity::{Generation, RecordId};
-use crate::worker::life::{Life, State};
-use crate::worker::notice::{Notice, Place};
-use crate::worker::reason::Reason;
-use crate::worker::record::Record;
+use super::action::Action;
+use super::attempt::Target;
+use super::dead_letter::dead_letter;
+use super::engine::{Drain, Engine};
+use super::identity::{Generation, RecordId};
+use super::life::{Life, State};
+use super::notice::{Notice, Place};
+use super::reason::Reason;
+use super::record::Record;
 
 impl Engine {
     pub(super) fn life(&mut self, id: RecordId) -> Option<&mut Life> {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Drain, Engine};
-use crate::worker::action::{Action, DrainReport};
-use crate::worker::done_set::DoneSet;
-use crate::worker::identity::{Generation, PartitionId};
-use crate::worker::input::Committed;
-use crate::worker::notice::Notice;
-use crate::worker::partition::{Partition, Phase};
-use crate::worker::record::Record;
-use crate::worker::watch;
+use super::action::{Action, DrainReport};
+use super::done_set::DoneSet;
+use super::engine::{Drain, Engine};
+use super::identity::{Generation, PartitionId};
+use super::input::Committed;
+use super::notice::Notice;
+use super::partition::{Partition, Phase};
+use super::record::Record;
+use super::watch;
 
 /// How long records wait for the done set.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);

@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
-use crate::worker::drain::Release;
-use crate::worker::identity::{Generation, RecordId};
-use crate::worker::life::State;
-use crate::worker::notice::{Notice, StuckCause};
-use crate::worker::partition::Phase;
-use crate::worker::reason::Reason;
-use crate::worker::watch;
+use super::drain::Release;
+use super::engine::Engine;
+use super::identity::{Generation, RecordId};
+use super::life::State;
+use super::notice::{Notice, StuckCause};
+use super::partition::Phase;
+use super::reason::Reason;
+use super::watch;
 
 /// When a record is looked at again that is too old and cannot be buried yet.
 const LOOK_AGAIN_MS: i64 = 1000;
 
 impl Engine {
-    /// When [`Input::Tick`](crate::worker::Input::Tick) is due; None while only something else can change the state.
+    /// When [`Input::Tick`](super::Input::Tick) is due; None while only something else can change the state.
     pub fn next_wake(&self) -> Option<Instant> {
         let now = self.now;
         let expiry = self.expiries.first().map(|at| {
