@@ -36,6 +36,8 @@ pub struct Engine {
     pub(super) releases: Vec<Release>,
     pub(super) drain: Option<Drain>,
     pub(super) looks_at: Option<Instant>,
+    /// What the client does not fetch. librdkafka keeps that in mind when a partition is taken away and assigned again.
+    pub(super) paused: HashSet<PartitionId>,
     pub(super) actions: Vec<Action>,
 }
 
@@ -80,6 +82,7 @@ impl Engine {
             releases: Vec::new(),
             drain: None,
             looks_at: None,
+            paused: HashSet::new(),
             actions: Vec::new(),
         }
     }

@@ -42,6 +42,8 @@ impl Engine {
 
     /// No new record of these partitions starts; those at work may finish until then.
     pub(super) fn release(&mut self, generations: BTreeSet<Generation>, until: Instant) {
+        let overlapping = self.releases.iter().filter(|release| !release.generations().is_disjoint(&generations));
+        let until = overlapping.map(Release::deadline).fold(until, Instant::min);
         for generation in &generations {
             // Partitions that a drain closes may be revoked as well; then they follow the revocation.
             self.releases.iter_mut().for_each(|release| release.leave(*generation));

@@ -52,7 +52,8 @@ impl World {
                     assignment.is_blind = true;
                 }
             }
-            Action::Log(_) | Action::Drained(_) => {}
+            Action::Drained(_) => self.drained = true,
+            Action::Log(_) => {}
         }
     }
 
@@ -60,9 +61,8 @@ impl World {
         assert!(self.assignments.values().all(|assignment| !assignment.is_revoked), "not around an assignment");
         for partition in partitions {
             let partition = number(partition);
-            let assignment = self.assignments.values_mut().find(|found| found.partition == partition).unwrap();
-            assert_ne!(assignment.is_paused, is_pause, "only when the state changes");
-            assignment.is_paused = is_pause;
+            let has_changed = if is_pause { self.paused.insert(partition) } else { self.paused.remove(&partition) };
+            assert!(has_changed, "only when the state changes");
         }
     }
 

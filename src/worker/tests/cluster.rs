@@ -34,7 +34,6 @@ pub(super) struct Log {
 pub(super) struct Assignment {
     pub(super) partition: usize,
     pub(super) fetch_from: i64,
-    pub(super) is_paused: bool,
     pub(super) is_revoked: bool,
     /// Whether the done set may be missing.
     pub(super) is_blind: bool,

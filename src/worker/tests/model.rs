@@ -24,6 +24,7 @@ enum Step {
     Lose(u8),
     Crash,
     KillClient,
+    Restart(bool),
     Stale(usize),
 }
 
@@ -47,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Lose),
         1 => Just(Step::Crash),
         1 => Just(Step::KillClient),
+        1 => any::<bool>().prop_map(Step::Restart),
         1 => any::<usize>().prop_map(Step::Stale),
     ]
 }
@@ -101,6 +103,7 @@ fn take(world: &mut World, step: &Step) {
         Step::Lose(mask) => world.lose(*mask),
         Step::Crash => world.crash(),
         Step::KillClient => world.kill_client(),
+        Step::Restart(is_patient) => world.restart(*is_patient),
         Step::Stale(which) => world.end_stale(*which),
     }
 }

@@ -34,6 +34,9 @@ pub(super) struct World {
     pub(super) sent_at: Vec<Instant>,
     pub(super) limits: Limits,
     pub(super) commit_sent_at: Option<Instant>,
+    /// Partitions that the client does not fetch; that outlasts an assignment.
+    pub(super) paused: BTreeSet<usize>,
+    pub(super) drained: bool,
     seed: u64,
 }
 
@@ -72,6 +75,8 @@ impl World {
             sent_at: Vec::new(),
             limits: limits(),
             commit_sent_at: None,
+            paused: BTreeSet::new(),
+            drained: false,
             seed,
         }
     }
@@ -102,7 +107,6 @@ impl World {
             let assignment = Assignment {
                 partition,
                 fetch_from: committed,
-                is_paused: false,
                 is_revoked: false,
                 is_blind: false,
                 last_commit: committed,
@@ -145,6 +149,30 @@ impl World {
         self.letters.clear();
     }
 
+    /// The worker drains, and another one begins.
+    pub(super) fn restart(&mut self, is_patient: bool) {
+        self.drained = false;
+        let began = self.now.instant;
+        for assignment in self.assignments.values_mut() {
+            assignment.is_revoked = true;
+        }
+        self.input(Input::Drain);
+        for step in 0..1000 {
+            if self.drained {
+                break;
+            }
+            if is_patient {
+                self.end_attempt(step, None);
+                self.end_letter(step, true);
+                self.end_commit(true);
+            }
+            self.wake();
+        }
+        assert!(self.drained && self.assignments.is_empty() && self.at_work.is_empty());
+        assert!(self.now.instant - began < Duration::from_secs(8), "within drain_timeout and the last commit");
+        self.crash();
+    }
+
     /// The worker dies, and another one begins with what Kafka has.
     pub(super) fn crash(&mut self) {
         self.forget_assignments();
@@ -158,6 +186,7 @@ impl World {
     }
 
     fn forget_assignments(&mut self) {
+        self.paused.clear();
         self.assignments.clear();
         self.reads.clear();
         self.commit = None;
@@ -185,7 +214,7 @@ impl World {
         else {
             return;
         };
-        if assignment.is_paused {
+        if self.paused.contains(&partition) {
             return;
         }
         let log = &self.logs[partition];
@@ -335,7 +364,7 @@ impl World {
             let last = log.records.last().map(|stored| stored.offset + 1);
             first.is_none() && last.is_none_or(|last| log.committed.as_ref().is_some_and(|(at, _)| *at == last))
         };
-        self.logs.iter().all(is_committed) && self.assignments.values().all(|assignment| !assignment.is_paused)
+        self.logs.iter().all(is_committed) && self.paused.is_empty()
     }
 }
 
