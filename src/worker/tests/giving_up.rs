@@ -223,3 +223,16 @@ fn a_record_is_decoded_or_poison() {
     }
     assert_eq!(decode(Some(&event("a@b.c", "Anna\\r\\nBcc: x"))).err(), Some(Poison::ControlCharacters));
 }
+
+#[test]
+fn a_waiting_record_whose_time_is_nearly_over_makes_no_storm_of_ticks_while_the_breaker_is_open() {
+    let mut scene = Scene::new();
+    let id = scene.fetch("key");
+    scene.end(id, greylisted());
+    scene.leap(Duration::from_millis(3_599_990));
+    scene.end(id, greylisted());
+    let other = scene.fetch("other");
+    scene.end(other, refused(Stage::Auth, 535));
+    let ticks = scene.pass(SECOND);
+    assert!(ticks < 10, "{ticks}");
+}

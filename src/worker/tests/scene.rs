@@ -130,15 +130,18 @@ impl Scene {
         self.end(id, AttemptResult::Accepted(250));
     }
 
-    /// Time passes, with every tick on its way.
-    pub(super) fn pass(&mut self, time: Duration) {
+    /// Time passes, with every tick on its way; returns how many these are.
+    pub(super) fn pass(&mut self, time: Duration) -> u32 {
         let until = self.now.instant + time;
+        let mut ticks = 0;
         while let Some(wake) = self.engine.next_wake().filter(|wake| *wake <= until) {
             self.jump(wake.max(self.now.instant + Duration::from_micros(1)));
             self.input(Input::Tick);
+            ticks += 1;
         }
         self.jump(until.max(self.now.instant));
         self.input(Input::Tick);
+        ticks
     }
 
     /// Time passes, and the tick at its end is the first.
