@@ -33,7 +33,8 @@ pub enum Input {
     CommittedRead(Generation, Option<Committed>),
     /// Records were fetched, in offset order within each partition. The engine queues them.
     Fetched(Vec<Record>),
-    /// Where a partition ends: the offset after its last record.
+    /// Where a partition ends: the offset after its last record. Markers of transactions after it must not count, or the
+    /// partition would have lag for ever.
     EndOffset(Generation, i64),
     /// The group wants these partitions back. [`Action::Unassign`](super::Action::Unassign) follows when they are ready.
     Revoked(Vec<Generation>),

@@ -74,10 +74,13 @@ impl Life {
     /// A record that was just fetched.
     pub fn new(record: Arc<Record>, limits: &Limits) -> Self {
         let max_age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
+        // Kafka's oldest format has no timestamps; then nothing is known of the age.
+        let written_at = Some(record.timestamp_ms()).filter(|at| *at >= 0);
+        let age_limit = written_at.map_or(i64::MAX, |at| at.saturating_add(max_age));
         let handler = limits.handlers.iter().position(|event_type| event_type == record.event_type());
         Self {
             lane: LaneId::of(&record),
-            expires_at_ms: record.expires_at_ms().unwrap_or(record.timestamp_ms().saturating_add(max_age)),
+            expires_at_ms: record.expires_at_ms().unwrap_or(age_limit),
             record,
             state: State::Queued,
             target: handler.map_or(Target::Smtp, Target::Handler),

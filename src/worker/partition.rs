@@ -26,8 +26,6 @@ pub struct Partition {
     pub(super) parked: VecDeque<i64>,
     /// Whether there is something to commit.
     pub(super) is_dirty: bool,
-    /// Whether it is not fetched because its records take too much memory.
-    pub(super) is_paused: bool,
     /// Memory of its records.
     pub(super) bytes: usize,
     /// How many records are in these states.
@@ -70,7 +68,6 @@ impl Partition {
             lives: HashMap::new(),
             parked: VecDeque::new(),
             is_dirty: false,
-            is_paused: false,
             bytes: 0,
             counts: Counts::default(),
             progress: Progress::new(now),

@@ -66,7 +66,7 @@ pub struct Parts {
     pub id: RecordId,
     /// Where it comes from.
     pub partition: PartitionId,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the epoch; negative if the record has no timestamp.
     pub timestamp_ms: i64,
     /// The key, if there is one.
     pub key: Option<Vec<u8>>,

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{Drain, Engine};
-use crate::worker::action::{Action, CommitId, DrainReport, Position};
-use crate::worker::drain::{Release, Step};
-use crate::worker::identity::Generation;
-use crate::worker::life::State;
-use crate::worker::notice::Notice;
-use crate::worker::partition::Phase;
+use super::action::{Action, CommitId, DrainReport, Position};
+use super::drain::{Release, Step};
+use super::engine::{Drain, Engine};
+use super::identity::{Generation, RecordId};
+use super::life::State;
+use super::notice::Notice;
+use super::partition::Phase;
 
 impl Engine {
     pub(super) fn on_revoked(&mut self, generations: &[Generation]) {
@@ -42,6 +42,8 @@ impl Engine {
 
     /// No new record of these partitions starts; those at work may finish until then.
     pub(super) fn release(&mut self, generations: BTreeSet<Generation>, until: Instant) {
+        let overlapping = self.releases.iter().filter(|release| !release.generations().is_disjoint(&generations));
+        let until = overlapping.map(Release::deadline).fold(until, Instant::min);
         for generation in &generations {
             // Partitions that a drain closes may be revoked as well; then they follow the revocation.
             self.releases.iter_mut().for_each(|release| release.leave(*generation));
@@ -50,7 +52,7 @@ impl Engine {
             let ready = partition.lives.iter().filter(|(_, life)| matches!(life.state(), State::Ready(Some(_))));
             let ready: Vec<i64> = ready.map(|(offset, _)| *offset).collect();
             for offset in ready {
-                self.take_ticket(super::RecordId { generation: *generation, offset });
+                self.take_ticket(RecordId { generation: *generation, offset });
             }
         }
         self.releases.retain(|release| !release.generations().is_empty());

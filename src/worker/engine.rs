@@ -1,11 +1,5 @@
 //! The state machine: which input leads where, and what has to be done.
 
-mod assignments;
-mod attempts;
-mod lives;
-mod releases;
-mod schedule;
-
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
@@ -24,29 +18,31 @@ use super::timers::Timers;
 
 /// All state of the worker.
 pub struct Engine {
-    limits: Limits,
-    random: Random,
+    pub(super) limits: Limits,
+    pub(super) random: Random,
     /// The time of the present input.
-    now: Now,
-    partitions: BTreeMap<Generation, Partition>,
-    permits: Permits,
-    delivered: Delivered,
+    pub(super) now: Now,
+    pub(super) partitions: BTreeMap<Generation, Partition>,
+    pub(super) permits: Permits,
+    pub(super) delivered: Delivered,
     /// When waiting records are looked at, and dead letters are produced again.
-    retries: Timers<Instant>,
+    pub(super) retries: Timers<Instant>,
     /// When ready and waiting records are too old, in milliseconds since the epoch.
-    expiries: Timers<i64>,
+    pub(super) expiries: Timers<i64>,
     /// When records at work are overdue.
-    deadlines: Timers<Instant>,
-    overdue: HashSet<RecordId>,
-    commits: Commits,
-    releases: Vec<Release>,
-    drain: Option<Drain>,
-    looks_at: Option<Instant>,
-    actions: Vec<Action>,
+    pub(super) deadlines: Timers<Instant>,
+    pub(super) overdue: HashSet<RecordId>,
+    pub(super) commits: Commits,
+    pub(super) releases: Vec<Release>,
+    pub(super) drain: Option<Drain>,
+    pub(super) looks_at: Option<Instant>,
+    /// What the client does not fetch. librdkafka keeps that in mind when a partition is taken away and assigned again.
+    pub(super) paused: HashSet<PartitionId>,
+    pub(super) actions: Vec<Action>,
 }
 
 /// A drain of the whole worker.
-enum Drain {
+pub(super) enum Drain {
     Running(DrainReport),
     Over,
 }
@@ -86,6 +82,7 @@ impl Engine {
             releases: Vec::new(),
             drain: None,
             looks_at: None,
+            paused: HashSet::new(),
             actions: Vec::new(),
         }
     }
@@ -140,11 +137,24 @@ impl Engine {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    /// The state of a record that is in memory.
+    #[cfg(test)]
+    pub(super) fn state(&self, id: RecordId) -> Option<super::life::State> {
+        Some(self.partitions.get(&id.generation)?.lives.get(&id.offset)?.state())
+    }
+
+    /// Whether all that is finished in a partition is committed; None if its generation ended.
+    #[cfg(test)]
+    pub(super) fn is_committed(&self, generation: Generation) -> Option<bool> {
+        let partition = self.partitions.get(&generation)?;
+        Some(!partition.is_dirty && self.commits.may_send_at(self.now.instant).is_some())
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
         self.actions.push(action);
     }
 
-    fn note(&mut self, notice: Notice) {
+    pub(super) fn note(&mut self, notice: Notice) {
         self.actions.push(Action::Log(notice));
     }
 }

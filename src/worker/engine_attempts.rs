@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
-use crate::worker::attempt::{AttemptResult, Failure, Message, Reply, Stage, Target};
-use crate::worker::breaker::{Blow, Change};
-use crate::worker::identity::RecordId;
-use crate::worker::life::{Failing, State};
-use crate::worker::limits::OnUnknown;
-use crate::worker::notice::Notice;
-use crate::worker::reason::Reason;
-use crate::worker::retry;
-use crate::worker::verdict::{judge, Verdict};
+use super::attempt::{AttemptResult, Failure, Message, Reply, Stage, Target};
+use super::breaker::{Blow, Change};
+use super::engine::Engine;
+use super::identity::RecordId;
+use super::life::{Failing, State};
+use super::limits::OnUnknown;
+use super::notice::Notice;
+use super::partition::Partition;
+use super::reason::Reason;
+use super::retry;
+use super::verdict::{judge, Verdict};
 
 /// The first pause after a dead letter that was not stored; it doubles.
 const BURY_AGAIN: Duration = Duration::from_secs(1);
@@ -142,7 +143,7 @@ impl Engine {
         let now = self.now.instant;
         let has_failed_too_long = self.time_left(id).is_some_and(|left| left.is_zero());
         let may_bury = self.partitions.get(&id.generation).is_some_and(|partition| partition.may_start(id.offset));
-        if !self.partitions.get(&id.generation).is_some_and(|partition| partition.is_open()) {
+        if !self.partitions.get(&id.generation).is_some_and(Partition::is_open) {
             return;
         }
         match (has_failed_too_long, may_bury) {

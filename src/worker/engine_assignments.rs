@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Drain, Engine};
-use crate::worker::action::{Action, DrainReport};
-use crate::worker::done_set::DoneSet;
-use crate::worker::identity::{Generation, PartitionId};
-use crate::worker::input::Committed;
-use crate::worker::notice::Notice;
-use crate::worker::partition::{Partition, Phase};
-use crate::worker::record::Record;
-use crate::worker::watch;
+use super::action::{Action, DrainReport};
+use super::done_set::DoneSet;
+use super::engine::{Drain, Engine};
+use super::identity::{Generation, PartitionId};
+use super::input::Committed;
+use super::notice::Notice;
+use super::partition::{Partition, Phase};
+use super::record::Record;
+use super::watch;
 
 /// How long records wait for the done set.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
@@ -96,6 +96,7 @@ impl Engine {
         let all: Vec<Generation> = self.partitions.keys().copied().collect();
         let lost = self.end(&all);
         self.commits.forget();
+        self.paused.clear();
         if !lost.is_empty() {
             self.note(Notice::PartitionsLost(lost.into_iter().map(|(id, _)| id).collect()));
         }
@@ -136,20 +137,22 @@ impl Engine {
     /// take half. Nothing of the kind happens while a partition is given back.
     pub(super) fn pause_or_resume(&mut self, generation: Generation) {
         let share = self.partitions.len().max(1);
-        let Some(partition) = self.partitions.get_mut(&generation) else { return };
+        let Some(partition) = self.partitions.get(&generation) else { return };
         if matches!(partition.phase, Phase::Closing) || !self.releases.is_empty() {
             return;
         }
         let (records, bytes) = ((self.limits.queued_records / share).max(1), self.limits.queued_bytes / share);
         let is_full = partition.records() > records || partition.bytes > bytes;
         let is_half_empty = partition.records() <= records / 2 && partition.bytes <= bytes / 2;
-        let partitions = vec![partition.id.clone()];
-        if is_full && !partition.is_paused {
-            partition.is_paused = true;
-            self.act(Action::Pause(partitions));
-        } else if is_half_empty && partition.is_paused {
-            partition.is_paused = false;
-            self.act(Action::Resume(partitions));
+        let is_paused = self.paused.contains(&partition.id);
+        if is_full && !is_paused {
+            let id = partition.id.clone();
+            self.paused.insert(id.clone());
+            self.act(Action::Pause(vec![id]));
+        } else if is_half_empty && is_paused {
+            let id = partition.id.clone();
+            self.paused.remove(&id);
+            self.act(Action::Resume(vec![id]));
         }
     }
 }

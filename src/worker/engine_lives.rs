@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Drain, Engine};
-use crate::worker::action::Action;
-use crate::worker::attempt::Target;
-use crate::worker::dead_letter::dead_letter;
-use crate::worker::identity::{Generation, RecordId};
-use crate::worker::life::{Life, State};
-use crate::worker::notice::{Notice, Place};
-use crate::worker::reason::Reason;
-use crate::worker::record::Record;
+use super::action::Action;
+use super::attempt::Target;
+use super::dead_letter::dead_letter;
+use super::engine::{Drain, Engine};
+use super::identity::{Generation, RecordId};
+use super::life::{Life, State};
+use super::notice::{Notice, Place};
+use super::reason::Reason;
+use super::record::Record;
+
+/// The shortest time between two looks at a waiting record that has nearly been failing for too long.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) fn life(&mut self, id: RecordId) -> Option<&mut Life> {
@@ -117,7 +120,9 @@ impl Engine {
     /// Sets the alarm of a waiting record: the time has come, or it has been failing for too long.
     pub(super) fn wake_waiting(&mut self, id: RecordId, until: Instant) {
         let left = self.time_left(id).unwrap_or_default();
-        self.retries.set(id, until.min(self.now.instant + left));
+        // While a breaker is open, what is left does not get less: an alarm for each millisecond of it would be a storm.
+        let pause = if left.is_zero() { left } else { left.max(SHORTEST_PAUSE) };
+        self.retries.set(id, until.min(self.now.instant + pause));
         let Some(life) = self.life(id) else { return };
         let expires_at = life.expires_at_ms();
         self.expiries.set(id, expires_at);

@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
-use crate::worker::drain::Release;
-use crate::worker::identity::{Generation, RecordId};
-use crate::worker::life::State;
-use crate::worker::notice::{Notice, StuckCause};
-use crate::worker::partition::Phase;
-use crate::worker::reason::Reason;
-use crate::worker::watch;
+use super::drain::Release;
+use super::engine::Engine;
+use super::identity::{Generation, RecordId};
+use super::life::State;
+use super::notice::{Notice, StuckCause};
+use super::partition::Phase;
+use super::reason::Reason;
+use super::watch;
 
 /// When a record is looked at again that is too old and cannot be buried yet.
 const LOOK_AGAIN_MS: i64 = 1000;
 
 impl Engine {
-    /// When [`Input::Tick`](crate::worker::Input::Tick) is due; None while only something else can change the state.
+    /// When [`Input::Tick`](super::Input::Tick) is due; None while only something else can change the state.
     pub fn next_wake(&self) -> Option<Instant> {
         let now = self.now;
         let expiry = self.expiries.first().map(|at| {
@@ -31,7 +31,7 @@ impl Engine {
             self.retries.first(),
             self.deadlines.first(),
             self.commit_at(),
-            self.looks_at,
+            self.looks_at.filter(|_| !self.partitions.is_empty()),
             self.permits.next_wake(now.instant),
         ];
         let releases = self.releases.iter().map(Release::deadline);
@@ -45,7 +45,9 @@ impl Engine {
             Phase::Open | Phase::Closing => false,
         });
         let late: Vec<Generation> = late.map(|(generation, _)| *generation).collect();
-        late.into_iter().for_each(|generation| self.on_committed_read(generation, None));
+        for generation in late {
+            self.on_committed_read(generation, None);
+        }
         while let Some(id) = self.expiries.pop(self.now.unix_ms) {
             self.on_expiry(id);
         }
@@ -57,7 +59,9 @@ impl Engine {
             self.note_of(id, |place| Notice::Stuck { partition: place.partition, cause: StuckCause::Overdue });
         }
         let changes: Vec<_> = self.permits.breakers().map(|(target, breaker)| (target, breaker.expire(now))).collect();
-        changes.into_iter().for_each(|(target, change)| self.note_change(target, change, None));
+        for (target, change) in changes {
+            self.note_change(target, change, None);
+        }
         if self.looks_at.is_none_or(|at| at <= now) {
             self.look();
         }
@@ -96,6 +100,8 @@ impl Engine {
             self.note(Notice::Stuck { partition, cause: StuckCause::NoProgress });
         }
         let all: Vec<Generation> = self.partitions.keys().copied().collect();
-        all.into_iter().for_each(|generation| self.pause_or_resume(generation));
+        for generation in all {
+            self.pause_or_resume(generation);
+        }
     }
 }

@@ -3,11 +3,12 @@
 //! The set is kept as its complement, the runs of offsets that are unfinished. Offsets that Kafka skips (compaction,
 //! transaction markers) belong to no run, so they hold nothing up and take no space in the metadata of a commit.
 
-mod codec;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+
+use super::run_lengths;
 
 /// Most bytes of the metadata of a commit.
 pub const METADATA_MAX: usize = 4096;
@@ -40,7 +41,7 @@ impl DoneSet {
     pub fn restore(committed: i64, metadata: &[u8]) -> Self {
         let mut set = Self { next: Some(committed), ..Self::default() };
         let mut at = committed;
-        for (unfinished, finished) in codec::decode(committed, metadata).unwrap_or_default() {
+        for (unfinished, finished) in run_lengths::decode(committed, metadata).unwrap_or_default() {
             set.runs.insert(at, at + unfinished);
             at += unfinished + finished;
         }
@@ -132,7 +133,7 @@ impl DoneSet {
             let next = runs.peek().map_or(self.finished_end, |(start, _)| **start);
             lengths.extend([end - start, next - end]);
         }
-        codec::encode(position, &lengths)
+        run_lengths::encode(position, &lengths)
     }
 
     fn run_with(&self, offset: i64) -> Option<(i64, i64)> {
@@ -165,7 +166,7 @@ impl DoneSet {
 
     /// Bytes of a run and of the gap before it.
     fn cost(&self, start: i64, end: i64) -> usize {
-        let gap = self.runs.range(..start).next_back().map_or(0, |(_, before)| codec::length_of(start - before));
-        codec::length_of(end - start) + gap
+        let gap = self.runs.range(..start).next_back().map_or(0, |(_, before)| run_lengths::length_of(start - before));
+        run_lengths::length_of(end - start) + gap
     }
 }

@@ -1,0 +1,92 @@
+//! Every result has a verdict.
+
+use crate::worker::attempt::{Failure, Reply, SmtpCause, Stage};
+use crate::worker::verdict::{judge, Verdict};
+
+fn replies() -> Vec<Reply> {
+    (200..=599).map(|code| Reply { code, enhanced: None }).collect()
+}
+
+fn causes() -> Vec<SmtpCause> {
+    let mut causes = vec![
+        SmtpCause::Timeout,
+        SmtpCause::Closed,
+        SmtpCause::Malformed,
+        SmtpCause::Tls,
+        SmtpCause::NoStartTls,
+        SmtpCause::NoMechanism,
+        SmtpCause::CleartextRefused,
+        SmtpCause::NoToken,
+        SmtpCause::TooLarge,
+        SmtpCause::Utf8NotOffered,
+        SmtpCause::InvalidAddress,
+    ];
+    causes.extend(replies().into_iter().flat_map(|reply| [SmtpCause::Refused(reply), SmtpCause::OutOfPlace(reply)]));
+    causes
+}
+
+/// The table of the specification, row by row, for the results that a dialogue can have.
+fn by_the_table(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> Verdict {
+    use Stage::{Auth, Connect, Dot, Ehlo, Greeting, Mail, Rcpt, StartTls, Tls};
+    let code = match cause {
+        SmtpCause::Refused(reply) | SmtpCause::OutOfPlace(reply) => Some(reply.code),
+        _ => None,
+    };
+    if matches!(stage, Connect | Tls | Greeting | Ehlo | StartTls | Auth) || matches!(code, Some(530 | 535)) {
+        return Verdict::ServerWide;
+    }
+    match cause {
+        SmtpCause::Refused(Reply { code: 552, .. }) if stage == Mail => Verdict::Permanent,
+        SmtpCause::Refused(_) if stage == Mail => Verdict::ServerWide,
+        SmtpCause::Refused(Reply { code: 552, .. }) if stage == Rcpt => Verdict::Transient,
+        SmtpCause::Refused(Reply { code, .. }) if code >= 500 => Verdict::Permanent,
+        SmtpCause::Refused(_) => Verdict::Transient,
+        SmtpCause::TooLarge | SmtpCause::Utf8NotOffered | SmtpCause::InvalidAddress => Verdict::Permanent,
+        SmtpCause::OutOfPlace(_) | SmtpCause::Timeout | SmtpCause::Closed | SmtpCause::Malformed => {
+            if is_after_terminator && stage == Dot {
+                Verdict::Unknown
+            } else {
+                Verdict::Transient
+            }
+        }
+        SmtpCause::Tls
+        | SmtpCause::NoStartTls
+        | SmtpCause::NoMechanism
+        | SmtpCause::CleartextRefused
+        | SmtpCause::NoToken => Verdict::ServerWide,
+    }
+}
+
+#[test]
+fn the_verdict_on_every_dialogue_is_that_of_the_table() {
+    let dialogue = Stage::ALL
+        .into_iter()
+        .filter(|stage| !matches!(stage, Stage::Decode | Stage::Render | Stage::Build | Stage::Handler));
+    for stage in dialogue {
+        for cause in causes() {
+            // Only the wait for the reply to the dot comes after the terminator.
+            for is_after_terminator in [false, stage == Stage::Dot] {
+                let found = judge(&Failure::Smtp { stage, cause, is_after_terminator });
+                assert_eq!(found, by_the_table(stage, cause, is_after_terminator), "{stage:?} {cause:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn preparation_and_handlers_have_verdicts_too() {
+    for (failure, verdict) in [
+        (Failure::Undecodable, Verdict::Permanent),
+        (Failure::NotRendered, Verdict::Permanent),
+        (Failure::NotBuilt, Verdict::Permanent),
+        (Failure::PreparationPanicked, Verdict::Permanent),
+        (Failure::HandlerPermanent, Verdict::Permanent),
+        (Failure::HandlerRetry(None), Verdict::Transient),
+        (Failure::HandlerFailed, Verdict::Transient),
+        (Failure::HandlerTimeout, Verdict::Transient),
+        (Failure::Crashed { is_after_terminator: false }, Verdict::Transient),
+        (Failure::Crashed { is_after_terminator: true }, Verdict::Unknown),
+    ] {
+        assert_eq!(judge(&failure), verdict, "{failure:?}");
+    }
+}
