@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use super::action::DrainReport;
 use super::clock::now;
 use super::consumer::{ConsumerThread, Plan, Report};
 use super::delivery::{Delivery, Outlet};
@@ -16,7 +17,7 @@ use super::engine::Engine;
 use super::job::{Answer, Jobs};
 use super::kafka_context::KafkaContext;
 use super::kafka_log::KafkaLog;
-use super::news::{Listener, News};
+use super::news::{Ending, Listener, News};
 use super::report::Line;
 use super::settings::Settings;
 use super::shell::{Attempts, Shell};
@@ -62,7 +63,7 @@ impl Worker {
     pub(crate) fn start(
         settings: &Settings,
         tokens: (Option<Token>, Option<String>),
-        logs_librdkafka: bool,
+        logs_debug: bool,
         listener: Arc<dyn Listener>,
     ) -> Result<Self, NotStarted> {
         let (kafka_token, smtp_token) = tokens;
@@ -92,7 +93,7 @@ impl Worker {
             undertaker,
             status: Arc::clone(&status),
             listener,
-            logs_librdkafka,
+            logs_debug,
             messages: messages.clone(),
             context,
             token: Arc::clone(&token),
@@ -161,7 +162,7 @@ struct Parts {
     undertaker: Undertaker,
     status: Arc<Status>,
     listener: Arc<dyn Listener>,
-    logs_librdkafka: bool,
+    logs_debug: bool,
     messages: UnboundedSender<Message>,
     context: KafkaContext,
     token: Arc<LatestToken>,
@@ -172,19 +173,19 @@ impl Parts {
         let listener = Arc::clone(&self.listener);
         let ending = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => self.work(received, &runtime),
-            Err(error) => super::news::Ending::GaveUp(format!("cannot start the worker's runtime: {error}")),
+            Err(error) => Ending::GaveUp(format!("cannot start the worker's runtime: {error}")),
         };
         listener.tell(News::Ended(ending));
     }
 
-    fn work(self, received: UnboundedReceiver<Message>, runtime: &tokio::runtime::Runtime) -> super::news::Ending {
+    fn work(self, mut received: UnboundedReceiver<Message>, runtime: &tokio::runtime::Runtime) -> Ending {
         if let Outlet::Smtp(pool) = &self.outlet {
-            if let Some(mistake) = runtime.block_on(mistake_of(pool)) {
-                return super::news::Ending::Misconfigured(mistake);
+            if let Some(ending) = runtime.block_on(look_at_server(pool, &mut received)) {
+                return ending;
             }
         }
         if let Err(error) = self.prepare_kafka() {
-            return super::news::Ending::GaveUp(format!("cannot start a thread: {error}"));
+            return Ending::GaveUp(format!("cannot start a thread: {error}"));
         }
         let limits = self.settings.limits();
         let mut secrets = self.settings.secrets();
@@ -206,7 +207,8 @@ impl Parts {
             undertaker: Rc::new(self.undertaker),
             status: self.status,
             listener: Arc::clone(&self.listener),
-            kafka_log: KafkaLog::new(secrets, self.logs_librdkafka),
+            kafka_log: KafkaLog::new(secrets, self.logs_debug),
+            logs_debug: self.logs_debug,
             attempts: Attempts::default(),
             ending: None,
         };
@@ -259,6 +261,22 @@ fn consume(plan: Plan, messages: &UnboundedSender<Message>) -> Message {
     match ConsumerThread::spawn(plan, first, report) {
         Ok(consumer) => Message::ConsumerStarted(consumer),
         Err(error) => Message::Misconfigured(format!("cannot start the consumer's thread: {error}")),
+    }
+}
+
+/// Signs in to the mail server once, to find mistakes at once. None: go on, although the server may be away.
+async fn look_at_server(pool: &Pool, messages: &mut UnboundedReceiver<Message>) -> Option<Ending> {
+    let looking = mistake_of(pool);
+    tokio::pin!(looking);
+    loop {
+        tokio::select! {
+            mistake = &mut looking => return mistake.map(Ending::Misconfigured),
+            Some(message) = messages.recv() => match message {
+                Message::SmtpToken(token) => pool.set_token(token),
+                Message::Drain | Message::Abort => return Some(Ending::Drained(DrainReport::default())),
+                _ => {}
+            },
+        }
     }
 }
 

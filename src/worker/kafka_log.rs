@@ -1,23 +1,26 @@
 //! What the log says about Kafka itself.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::report::Line;
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::librdkafka::{ClientError, Code};
-use crate::kafka::outage::Outage;
+use crate::kafka::outage::{Outage, REPEAT};
 
 /// The errors of brokers, and the outage that they may be.
 pub(super) struct KafkaLog {
     errors: BrokerErrors,
     outage: Outage,
+    /// When each refusal was logged last, by its code.
+    refused: HashMap<i32, Instant>,
     logs_librdkafka: bool,
 }
 
 impl KafkaLog {
     /// No text will ever contain one of `secrets`, the longest of which come first.
     pub(super) fn new(secrets: Vec<String>, logs_librdkafka: bool) -> Self {
-        Self { errors: BrokerErrors::new(secrets), outage: Outage::default(), logs_librdkafka }
+        Self { errors: BrokerErrors::new(secrets), outage: Outage::default(), refused: HashMap::new(), logs_librdkafka }
     }
 
     /// Something is wrong with a broker or with the consumer; returns a line when one is due.
@@ -40,6 +43,11 @@ impl KafkaLog {
             | Code::GroupAuthorizationFailed
             | Code::Authentication
             | Code::SaslAuthenticationFailed => {
+                let is_due = |logged: &Instant| now.saturating_duration_since(*logged) >= REPEAT;
+                if !self.refused.get(&(error.code as i32)).is_none_or(is_due) {
+                    return None;
+                }
+                self.refused.insert(error.code as i32, now);
                 let reason = self.errors.scrub(&error.reason);
                 Some(Line::error("kafka_refused", format!("Kafka refuses the worker: {reason}")))
             }

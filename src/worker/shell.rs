@@ -44,6 +44,8 @@ pub(super) struct Shell {
     pub(super) status: Arc<Status>,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) kafka_log: KafkaLog,
+    /// Whether the application wants lines of level DEBUG.
+    pub(super) logs_debug: bool,
     pub(super) attempts: Attempts,
     pub(super) ending: Option<Ending>,
 }
@@ -236,6 +238,10 @@ impl Shell {
 
     fn note(&self, notice: &Notice) {
         self.status.count(notice);
+        // Nobody formats a line for each mail that nobody reads.
+        if !self.logs_debug && matches!(notice, Notice::Delivered { .. } | Notice::Retry { .. }) {
+            return;
+        }
         if let Some(line) = line_of(notice, &self.handlers) {
             self.listener.tell(News::Line(line));
         }

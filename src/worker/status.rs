@@ -30,7 +30,8 @@ struct Present {
     replies: Vec<(&'static str, u16, u64)>,
     is_connected: bool,
     assigned: usize,
-    seen: Instant,
+    /// When the engine looked around last; None before it begins.
+    seen: Option<Instant>,
 }
 
 /// A worker at one moment.
@@ -63,7 +64,7 @@ impl Status {
             replies: Vec::new(),
             is_connected: false,
             assigned: 0,
-            seen: Instant::now(),
+            seen: None,
         };
         Self {
             records: Mutex::default(),
@@ -103,7 +104,7 @@ impl Status {
     pub(super) fn update(&self, gauges: Gauges, connections: usize, replies: Vec<(&'static str, u16, u64)>) {
         let mut present = self.present.lock();
         (present.gauges, present.connections, present.replies) = (gauges, connections, replies);
-        present.seen = Instant::now();
+        present.seen = Some(Instant::now());
     }
 
     pub(super) fn set_connected(&self, is_connected: bool) {
@@ -123,7 +124,7 @@ impl Status {
             replies: present.replies.clone(),
             is_connected: present.is_connected,
             assigned: present.assigned,
-            is_stuck: present.gauges.is_stuck || present.seen.elapsed() > SILENCE_LIMIT,
+            is_stuck: present.gauges.is_stuck || present.seen.is_some_and(|seen| seen.elapsed() > SILENCE_LIMIT),
         }
     }
 }
