@@ -198,7 +198,7 @@ INJECTED = f"{MARK}\r\nERROR kafka_email.manager: {MARK}"
         {"username": INJECTED},
         {"username": f"{MARK}\udc80"},
         {"reset_link": [MARK]},
-        {"metadata": {MARK: object()}},
+        {"metadata": {MARK: ...}},
         {"metadata": [MARK]},
         {"headers": {MARK: 1}},
         {"headers": {f"{MARK}\0": ""}},
