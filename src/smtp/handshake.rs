@@ -66,7 +66,7 @@ impl Server {
             if !offers.start_tls() {
                 return Err(Failure::new(Stage::StartTls, Cause::NoStartTls));
             }
-            wire.ask(Stage::StartTls, format_args!("STARTTLS"), Reply::is_success).await?;
+            wire.ask(Stage::StartTls, "STARTTLS", Reply::is_success).await?;
             wire = self.encrypt(wire).await?;
             offers = self.say_hello(&mut wire, local).await?;
         }
@@ -102,11 +102,10 @@ impl Server {
     }
 
     fn wire(&self, socket: TcpStream) -> std::io::Result<(Wire, IpAddr, IpAddr)> {
-        socket.set_nodelay(true)?;
         let (local, remote) = (socket.local_addr()?.ip(), socket.peer_addr()?.ip());
         let (reply_timeout, dot_timeout) = (self.settings.reply_timeout(), self.settings.dot_timeout());
         let counted = Counted::new(self.statistics.clone());
-        Ok((Wire::new(Box::new(socket), reply_timeout, dot_timeout, counted), local, remote))
+        Ok((Wire::new(socket, reply_timeout, dot_timeout, counted)?, local, remote))
     }
 
     async fn encrypt(&self, wire: Wire) -> Result<Wire, Failure> {
@@ -121,7 +120,7 @@ impl Server {
             (None, IpAddr::V4(address)) => format!("[{address}]").into(),
             (None, IpAddr::V6(address)) => format!("[IPv6:{address}]").into(),
         };
-        wire.ask(Stage::Ehlo, format_args!("EHLO {name}"), Reply::is_success).await?;
+        wire.ask(Stage::Ehlo, &format!("EHLO {name}"), Reply::is_success).await?;
         Offers::parse(wire.last_reply()).map_err(|malformed| Failure::new(Stage::Ehlo, malformed.into()))
     }
 
