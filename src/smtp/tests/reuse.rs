@@ -226,6 +226,34 @@ async fn a_connection_with_something_to_read_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn a_session_under_tls_is_used_again_if_it_is_silent() {
+    let server = Server::start().await;
+    let pool = server.pool(&json!({"security": "tls", "verify": false}));
+    let greet = async || {
+        let mut peer = server.accept().await.encrypt().await.unwrap();
+        peer.say("220 ready").await;
+        peer.hello(PIPELINING).await;
+        peer
+    };
+    let ((), mut peer) = join!(
+        async {
+            assert!(deliver(&pool).await.is_ok());
+            assert!(deliver(&pool).await.is_ok());
+        },
+        async {
+            let mut peer = greet().await;
+            peer.take_mail().await;
+            peer.take_mail().await;
+            peer
+        }
+    );
+    peer.say("421 idle for too long").await;
+    let (outcome, ()) = join!(deliver(&pool), async { greet().await.take_mail().await });
+    assert!(outcome.is_ok());
+    peer.hear_end().await;
+}
+
+#[tokio::test]
 async fn a_session_ends_after_its_number_of_mails() {
     let server = Server::start().await;
     let pool = server.pool(&json!({"max_mails_per_connection": 2}));
