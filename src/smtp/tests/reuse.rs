@@ -2,7 +2,7 @@
 
 use super::server::{deliver, Peer, Server, ENVELOPE, MESSAGE};
 use crate::smtp::{Cause, Failure, Pool, Reply, Stage};
-use serde_json::json;
+use serde_json::{json, Value};
 use std::ops::AsyncFnOnce;
 use tokio::join;
 
@@ -20,9 +20,9 @@ async fn first_mail(pool: &Pool, server: &Server) -> Peer {
 }
 
 /// Delivers a second mail: the first connection does `old`, and a new one has to take the mail.
-async fn moves_to_a_new_connection(old: impl AsyncFnOnce(&mut Peer)) {
+async fn moves_to_a_new_connection(changes: Value, old: impl AsyncFnOnce(&mut Peer)) {
     let server = Server::start().await;
-    let pool = server.pool(&json!({"reply_timeout_ms": 500, "max_connections": 1}));
+    let pool = server.pool(&changes);
     let mut peer = first_mail(&pool, &server).await;
     let (outcome, ()) = join!(deliver(&pool), async {
         old(&mut peer).await;
@@ -111,7 +111,7 @@ async fn rset_follows_a_refused_message_and_comes_alone_without_pipelining() {
 #[tokio::test]
 async fn a_mail_moves_to_a_new_connection_when_the_old_one_fails_before_the_message() {
     for replies in ["421 idle for too long", "354 go", "250 ok|250 ok|250 ok", "250 ok|rubbish", "250 ok|334 more"] {
-        moves_to_a_new_connection(async |peer| {
+        moves_to_a_new_connection(json!({"max_connections": 1}), async |peer| {
             peer.hear_transaction().await;
             peer.say(replies).await;
             peer.hear_end().await;
@@ -125,12 +125,12 @@ async fn a_mail_moves_to_a_new_connection_when_the_old_one_fails_before_the_mess
                 peer.say(replies).await;
             }
         };
-        moves_to_a_new_connection(async |peer| {
+        moves_to_a_new_connection(json!({"max_connections": 1}), async |peer| {
             begin(peer).await;
             peer.close();
         })
         .await;
-        moves_to_a_new_connection(async |peer| {
+        moves_to_a_new_connection(json!({"reply_timeout_ms": 800}), async |peer| {
             begin(peer).await;
             peer.hear_end().await;
         })
