@@ -57,7 +57,8 @@ impl Wire {
         limit: Duration,
     ) -> Result<Self, Cause> {
         self.input = Input::default();
-        let socket = within(limit, connector.connect(name, self.socket)).await?;
+        let handshake = tokio::time::timeout(limit, connector.connect(name, self.socket));
+        let socket = handshake.await.map_err(|_| Cause::Timeout)?.map_err(|error| handshake_cause(&error))?;
         Ok(Self { socket: Box::new(socket), ..self })
     }
 
@@ -215,10 +216,13 @@ pub(super) async fn within<T>(limit: Duration, action: impl Future<Output = io::
     }
 }
 
+/// What rustls has against the handshake says more than the kind of the error.
+fn handshake_cause(error: &io::Error) -> Cause {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    reason.map_or_else(|| cause(error), |reason| Cause::Tls(reason.to_string()))
+}
+
 fn cause(error: &io::Error) -> Cause {
-    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Cause::Tls(error.to_string());
-    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
