@@ -33,20 +33,20 @@ pub(super) async fn sign_in(wire: &mut Wire, offers: Offers, credentials: &Crede
     match mechanism {
         Mechanism::Plain => {
             let response = base64(format!("\0{username}\0{secret}").as_bytes());
-            wire.ask(Stage::Auth, format_args!("AUTH PLAIN {response}"), Reply::is_success).await?;
+            wire.ask(Stage::Auth, &format!("AUTH PLAIN {response}"), Reply::is_success).await?;
         }
         Mechanism::Login => {
-            wire.ask(Stage::Auth, format_args!("AUTH LOGIN"), is_challenge).await?;
-            wire.ask(Stage::Auth, format_args!("{}", base64(username.as_bytes())), is_challenge).await?;
-            wire.ask(Stage::Auth, format_args!("{}", base64(secret.as_bytes())), Reply::is_success).await?;
+            wire.ask(Stage::Auth, "AUTH LOGIN", is_challenge).await?;
+            wire.ask(Stage::Auth, &base64(username.as_bytes()), is_challenge).await?;
+            wire.ask(Stage::Auth, &base64(secret.as_bytes()), Reply::is_success).await?;
         }
         Mechanism::XOAuth2 => {
             let response = base64(format!("user={username}\x01auth=Bearer {secret}\x01\x01").as_bytes());
-            let command = format_args!("AUTH XOAUTH2 {response}");
-            let reply = wire.ask(Stage::Auth, command, |reply| reply.is_success() || is_challenge(reply)).await?;
+            let command = format!("AUTH XOAUTH2 {response}");
+            let reply = wire.ask(Stage::Auth, &command, |reply| reply.is_success() || is_challenge(reply)).await?;
             if is_challenge(reply) {
                 // The challenge describes the error; the refusal follows an empty response.
-                wire.ask(Stage::Auth, format_args!(""), Reply::is_success).await?;
+                wire.ask(Stage::Auth, "", Reply::is_success).await?;
             }
         }
     }

@@ -25,11 +25,11 @@ pub enum Cause {
     Closed,
     /// What the server sent is no reply.
     Malformed,
-    /// The operating system reported another error.
+    /// The operating system reported another error, or what came is not the TLS of this session (`InvalidData`).
     Io(io::ErrorKind),
     /// The name of the server cannot be resolved.
     HostNotFound,
-    /// TLS failed, with the reason that rustls gives.
+    /// The TLS handshake failed, with the reason that rustls gives.
     Tls(String),
     /// The server does not offer STARTTLS.
     NoStartTls,
@@ -120,7 +120,7 @@ impl fmt::Display for Cause {
             Self::Malformed => f.write_str("The mail server sent something that is no SMTP reply"),
             Self::Io(kind) => write!(f, "The connection to the mail server failed: {kind}"),
             Self::HostNotFound => f.write_str("The name of the mail server cannot be resolved"),
-            Self::Tls(reason) => write!(f, "TLS with the mail server failed: {reason}"),
+            Self::Tls(reason) => write!(f, "The TLS handshake with the mail server failed: {reason}"),
             Self::NoStartTls => f.write_str("The mail server does not offer STARTTLS"),
             Self::NoMechanism => {
                 f.write_str("The mail server offers no mechanism of authentication that fits the credentials")

@@ -55,8 +55,8 @@ impl Server {
 
     /// Opens a session.
     pub(super) async fn open(&self, token: Option<&str>) -> Result<Session, Failure> {
-        let credentials = self.credentials(token)?;
         let (mut wire, local, remote) = self.connect().await.map_err(|cause| Failure::new(Stage::Connect, cause))?;
+        let credentials = self.credentials(token, remote)?;
         if self.settings.security == Security::Tls {
             wire = self.encrypt(wire).await?;
         }
@@ -66,14 +66,11 @@ impl Server {
             if !offers.start_tls() {
                 return Err(Failure::new(Stage::StartTls, Cause::NoStartTls));
             }
-            wire.ask(Stage::StartTls, format_args!("STARTTLS"), Reply::is_success).await?;
+            wire.ask(Stage::StartTls, "STARTTLS", Reply::is_success).await?;
             wire = self.encrypt(wire).await?;
             offers = self.say_hello(&mut wire, local).await?;
         }
         if let Some(credentials) = credentials {
-            if !self.settings.may_send_credentials(remote) {
-                return Err(Failure::new(Stage::Auth, Cause::CleartextRefused));
-            }
             sign_in(&mut wire, offers, &credentials).await?;
         }
         Ok(Session::new(wire, offers))
@@ -102,11 +99,10 @@ impl Server {
     }
 
     fn wire(&self, socket: TcpStream) -> std::io::Result<(Wire, IpAddr, IpAddr)> {
-        socket.set_nodelay(true)?;
         let (local, remote) = (socket.local_addr()?.ip(), socket.peer_addr()?.ip());
         let (reply_timeout, dot_timeout) = (self.settings.reply_timeout(), self.settings.dot_timeout());
         let counted = Counted::new(self.statistics.clone());
-        Ok((Wire::new(Box::new(socket), reply_timeout, dot_timeout, counted), local, remote))
+        Ok((Wire::new(socket, reply_timeout, dot_timeout, counted)?, local, remote))
     }
 
     async fn encrypt(&self, wire: Wire) -> Result<Wire, Failure> {
@@ -121,21 +117,30 @@ impl Server {
             (None, IpAddr::V4(address)) => format!("[{address}]").into(),
             (None, IpAddr::V6(address)) => format!("[IPv6:{address}]").into(),
         };
-        wire.ask(Stage::Ehlo, format_args!("EHLO {name}"), Reply::is_success).await?;
+        wire.ask(Stage::Ehlo, &format!("EHLO {name}"), Reply::is_success).await?;
         Offers::parse(wire.last_reply()).map_err(|malformed| Failure::new(Stage::Ehlo, malformed.into()))
     }
 
-    fn credentials<'a>(&'a self, token: Option<&'a str>) -> Result<Option<Credentials<'a>>, Failure> {
+    /// What to sign in with at `remote`, if anything.
+    pub(super) fn credentials<'a>(
+        &'a self,
+        token: Option<&'a str>,
+        remote: IpAddr,
+    ) -> Result<Option<Credentials<'a>>, Failure> {
         let Settings { username, password, has_token, .. } = &self.settings;
-        Ok(match (has_token, token, username) {
+        let credentials = match (has_token, token, username) {
             (true, Some(token), username) => {
-                Some(Credentials::Token { username: username.as_deref().unwrap_or_default(), token })
+                Credentials::Token { username: username.as_deref().unwrap_or_default(), token }
             }
             (true, None, _) => return Err(Failure::new(Stage::Auth, Cause::NoToken)),
             (false, _, Some(username)) => {
-                Some(Credentials::Password { username, password: password.as_deref().unwrap_or_default() })
+                Credentials::Password { username, password: password.as_deref().unwrap_or_default() }
             }
-            (false, _, None) => None,
-        })
+            (false, _, None) => return Ok(None),
+        };
+        if !self.settings.may_send_credentials(remote) {
+            return Err(Failure::new(Stage::Auth, Cause::CleartextRefused));
+        }
+        Ok(Some(credentials))
     }
 }

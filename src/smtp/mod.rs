@@ -28,5 +28,5 @@ pub use envelope::Envelope;
 pub use failure::{Cause, Failure};
 pub use pool::Pool;
 pub use reply::Reply;
-pub use settings::{Security, Settings};
+pub use settings::Settings;
 pub use stage::Stage;

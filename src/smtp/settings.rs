@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Security {
+pub(super) enum Security {
     /// TLS from the first byte.
     Tls,
     /// STARTTLS, which is then required.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::{fmt, io};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A buffer above this size is given back after its mail.
@@ -25,6 +26,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 /// A socket with its buffers.
 pub(super) struct Wire {
     socket: Box<dyn Socket>,
+    /// The same socket, to ask the kernel whether something came.
+    kernel: std::net::TcpStream,
     input: Input,
     output: Vec<u8>,
     reply_timeout: Duration,
@@ -34,12 +37,16 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(
-        socket: Box<dyn Socket>,
+        socket: TcpStream,
         reply_timeout: Duration,
         dot_timeout: Duration,
         counted: Counted,
-    ) -> Self {
-        Self { socket, input: Input::default(), output: Vec::new(), reply_timeout, dot_timeout, counted }
+    ) -> io::Result<Self> {
+        let kernel = socket.into_std()?;
+        kernel.set_nodelay(true)?;
+        let socket = Box::new(TcpStream::from_std(kernel.try_clone()?)?);
+        let (input, output) = (Input::default(), Vec::new());
+        Ok(Self { socket, kernel, input, output, reply_timeout, dot_timeout, counted })
     }
 
     /// The same connection under TLS. What was received before is discarded: an attacker may have put it there.
@@ -50,7 +57,8 @@ impl Wire {
         limit: Duration,
     ) -> Result<Self, Cause> {
         self.input = Input::default();
-        let socket = within(limit, connector.connect(name, self.socket)).await?;
+        let handshake = tokio::time::timeout(limit, connector.connect(name, self.socket));
+        let socket = handshake.await.map_err(|_| Cause::Timeout)?.map_err(|error| handshake_cause(&error))?;
         Ok(Self { socket: Box::new(socket), ..self })
     }
 
@@ -125,10 +133,10 @@ impl Wire {
     pub(super) async fn ask(
         &mut self,
         stage: Stage,
-        command: fmt::Arguments<'_>,
+        command: &str,
         is_wanted: fn(Reply) -> bool,
     ) -> Result<Reply, Failure> {
-        self.queue(command);
+        self.queue(format_args!("{command}"));
         self.send().await.map_err(|cause| Failure::new(stage, cause))?;
         self.expect(stage, is_wanted).await
     }
@@ -140,12 +148,15 @@ impl Wire {
 
     /// Whether there is nothing to read, not even the end of the connection.
     pub(super) async fn is_quiet(&mut self) -> bool {
-        // Without a turn of the runtime it would not know what the kernel received in the meantime.
-        tokio::task::yield_now().await;
+        // The runtime does not know yet what came since its last look, so the kernel is asked.
         let mut byte = [0];
+        if !self.kernel.peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            return false;
+        }
+        // TLS may have decrypted more than was read. A task that used up its share of the runtime's time would be told
+        // that there is nothing, hence `unconstrained`.
         let mut space = ReadBuf::new(&mut byte);
         let look = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.socket).poll_read(cx, &mut space).is_pending()));
-        // A task that used up its share of the runtime's time would be told that there is nothing.
         self.input.expect_nothing().is_ok() && tokio::task::unconstrained(look).await
     }
 
@@ -205,10 +216,13 @@ pub(super) async fn within<T>(limit: Duration, action: impl Future<Output = io::
     }
 }
 
+/// What rustls has against the handshake says more than the kind of the error.
+fn handshake_cause(error: &io::Error) -> Cause {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    reason.map_or_else(|| cause(error), |reason| Cause::Tls(reason.to_string()))
+}
+
 fn cause(error: &io::Error) -> Cause {
-    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Cause::Tls(error.to_string());
-    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset

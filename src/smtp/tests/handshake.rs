@@ -1,10 +1,11 @@
 //! From the connection to AUTH.
 
 use super::server::{deliver, settings, Peer, Server, CERTIFICATE};
-use crate::smtp::{Cause, Failure, Pool, Reply, Stage};
+use crate::smtp::{handshake, Cause, Failure, Pool, Reply, Stage};
 use serde_json::{json, Value};
 use std::io::ErrorKind;
 use std::ops::AsyncFnOnce;
+use std::sync::Arc;
 use tokio::join;
 
 /// Checks a server that does `script` on the connection.
@@ -225,7 +226,8 @@ async fn a_token_is_sent_by_xoauth2_alone() {
     let changes = json!({"username": "u", "password": "p", "has_token": true});
     let server = Server::start().await;
     let pool = server.pool(&changes);
-    assert_eq!(pool.check().await, failed(Stage::Auth, Cause::NoToken));
+    let (outcome, ()) = join!(pool.check(), async { server.accept().await.hear_end().await });
+    assert_eq!(outcome, failed(Stage::Auth, Cause::NoToken));
     pool.set_token("t".into());
     let (outcome, ()) = join!(pool.check(), async { server.greet(&["AUTH PLAIN LOGIN"]).await.hear_end().await });
     assert_eq!(outcome, failed(Stage::Auth, Cause::NoMechanism));
@@ -258,17 +260,22 @@ async fn no_reply_to_a_mail_without_a_session() {
 
 #[test]
 fn credentials_travel_encrypted_or_stay_on_this_machine() {
-    for (changes, remote, expected) in [
+    for (changes, remote, are_sent) in [
         (json!({}), "127.0.0.1", true),
         (json!({}), "::1", true),
         (json!({}), "::ffff:127.0.0.1", true),
         (json!({}), "192.0.2.1", false),
         (json!({}), "::ffff:192.0.2.1", false),
         (json!({"cleartext_auth": true}), "192.0.2.1", true),
-        (json!({"security": "tls"}), "192.0.2.1", true),
-        (json!({"security": "starttls"}), "192.0.2.1", true),
+        (json!({"security": "tls", "verify": false}), "192.0.2.1", true),
+        (json!({"security": "starttls", "verify": false}), "192.0.2.1", true),
     ] {
-        assert_eq!(settings(25, &changes).may_send_credentials(remote.parse().unwrap()), expected, "{remote}");
+        let mut settings = settings(25, &changes);
+        settings.username = Some("u".into());
+        let server = handshake::Server::new(settings, Arc::default()).unwrap();
+        let failure = server.credentials(None, remote.parse().unwrap()).err();
+        let expected = (!are_sent).then(|| Failure::new(Stage::Auth, Cause::CleartextRefused));
+        assert_eq!(failure, expected, "{remote}");
     }
 }
 
