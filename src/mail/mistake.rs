@@ -88,10 +88,13 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// The innermost error of the engine: the outer ones only say which file included which.
+/// The innermost error of the engine that has a place: the outer ones only say which file included which.
 fn cause(error: &Error) -> &Error {
     let mut cause = error;
     while let Some(inner) = cause.source().and_then(|source| source.downcast_ref::<Error>()) {
+        if inner.name().is_none() {
+            break;
+        }
         cause = inner;
     }
     cause
