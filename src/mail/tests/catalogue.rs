@@ -125,7 +125,13 @@ fn values_are_printed_as_python_prints_them() {
 fn a_missing_value_is_an_error_only_where_it_is_printed() {
     assert_eq!(html("{% if code %}{{ code }}{% else %}none{% endif %}", "{}").as_deref(), Ok("none"));
     assert_eq!(html("{{ code|default('x') }}", "{}").as_deref(), Ok("x"));
-    for template in ["{{ order.code }}", "{{ order.code|e }}", "{{ order.code|upper }}", "{{ order.code|tojson }}"] {
+    for template in [
+        "{{ order.code }}",
+        "{{ order.code|e }}",
+        "{{ order.code|upper }}",
+        "{{ order.code|tojson }}",
+        "{{ order.code.x() }}",
+    ] {
         let error = html(&format!("\n{template}"), r#"{"order": {"secret": "hunter2"}}"#).err().unwrap();
         let expected = TemplateError {
             kind: "undefined value".to_owned(),
@@ -208,8 +214,12 @@ fn what_cannot_be_compiled_is_a_mistake_at_the_start() {
 #[test]
 fn what_always_fails_is_found_and_what_needs_metadata_is_not() {
     let catalogue = catalogue(&[
-        ("a.subject.txt", "{{ order.number * 2 }} {{ items|length }} {{ total|round(2) }}"),
-        ("a.html", "{% for item in items %}{{ item.price / 2 }}{% endfor %}{{ price.upper() }}"),
+        (
+            "a.subject.txt",
+            "{{ order.number * 2 }} {{ count + 1 }} {{ -count }} {{ items|length }} {{ total|round(2) }}",
+        ),
+        ("a.html", "{% for item in items %}{{ item.price / 2 }}{% endfor %}{{ price.upper() }}{% include 'p.html' %}"),
+        ("p.html", "{{ total }}{% for key, value in table.items() %}{% endfor %}"),
         ("b.subject.txt", "{{ username + 1 }}"),
         ("b.txt", "b"),
         ("c.subject.txt", "{{ missing }}"),

@@ -1,4 +1,4 @@
-//! What is in a message. tests/package/test_mail.py reads messages with Python's `email`.
+//! What is in a message. `tests/package/test_mail.py` reads messages with Python's `email`.
 
 use crate::mail::{build, Attachment, BuildError, Draft, Sender};
 
@@ -64,7 +64,7 @@ fn no_body_has_a_boundary_in_it() {
     let html = Some("<p>".to_owned());
     let boundary = boundary_of(&message(&Draft { html: html.clone(), ..draft() }).unwrap());
     let text = Some(format!("--{boundary}"));
-    assert_ne!(boundary_of(&message(&Draft { html, text, ..draft() }).unwrap()), boundary);
+    assert_ne!(boundary_of(&message(&Draft { text, html, ..draft() }).unwrap()), boundary);
 }
 
 #[test]
