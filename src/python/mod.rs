@@ -12,6 +12,7 @@ mod encoder;
 mod exceptions;
 mod headers;
 mod late;
+mod mail;
 mod mailbox;
 mod mailboxes;
 mod mailer;
