@@ -210,7 +210,16 @@ OTHERS = st.sampled_from(
 )
 PRINTED = (STRINGS | OTHERS).map(lambda expression: "{{ " + expression + " }}")
 PLAIN = st.sampled_from(
-    ["<p>", "\n", "  \n  ", "text & more\r\n", "{# {{ comment }} #}", "{% raw %}{{ raw }}{% endraw %}", "ü"]
+    [
+        "<p>",
+        "\n",
+        "  \n  ",
+        "text & more\r\n",
+        "{# {{ comment }} #}",
+        "{% raw %}{{ raw }}{% endraw %}",
+        "{% autoescape false %}{{ word }}{% endautoescape %}",
+        "ü",
+    ]
 )
 
 
@@ -230,7 +239,6 @@ def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             "{% macro bold(x, y='<y>') %}<b>{{ x }}{{ y }}{{ caller() if caller else '' }}</b>{% endmacro %}"
             "{{ bold(word) }}{{ bold(word, y=1) }}{% call bold(count) %}@{% endcall %}",
             "{% set ns = namespace(n=0) %}{% for w in words %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}@",
-            "{% autoescape false %}@{% endautoescape %}",
             "{% include 'part.html' %}@",
             "{% include 'nowhere.html' ignore missing %}@",
             "{% import 'macros.html' as m %}{{ m.link(link) }}@",
