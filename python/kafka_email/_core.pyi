@@ -220,7 +220,8 @@ class Mistake:
     @property
     def message(self) -> str: ...
 
-# `settings`: folder, builtin, named (email_type, html, text, subject), default_language, from_address, from_name, reply_to.
+# `settings`: folder, builtin, named (email_type, html, text, subject), default_language, from_address, from_name and
+# reply_to. `mail` has the attributes of a `Mail`; its headers are pairs.
 @final
 class Mailer:
     def __new__(cls, settings: dict[str, Any]) -> Mailer: ...
@@ -233,6 +234,9 @@ class Mailer:
         metadata_json: str,
         event_id: str,
         timestamp_ms: int,
+    ) -> bytes: ...
+    def build(
+        self, mail: Any, recipient: str, event_id: str, timestamp_ms: int, list_unsubscribe: str | None
     ) -> bytes: ...
     def has(self, email_type: str) -> bool: ...
     def check(self) -> list[Mistake]: ...

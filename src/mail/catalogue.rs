@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Map;
 
 use super::files::{by_type, general_languages, read_folder, Named, Sources, Texts, TypeFiles};
-use super::mistake::{Mistake, TemplateError};
+use super::mistake::{self, is_about_the_template, Mistake, TemplateError};
 use super::scan::{references, tags};
-use super::values::Values;
+use super::values::{self, Values};
 use super::{template, unsupported};
 
 /// What became of the templates of a mail. No `Debug`: it holds values.
@@ -224,29 +224,21 @@ impl Catalogue {
             now: 0,
         };
         let error = Self::render_files(&self.environment, &files, &sample).err()?;
-        if error.kind() != ErrorKind::UndefinedError {
+        if is_about_the_template(&error) || !self.needs_metadata(mistake::file(&error)) {
             return Some(Mistake::from_engine(files.subject, &error));
         }
         // Past what is missing there may be more. With values of no type, operations on them fail that are no mistakes.
         let mut lenient = self.environment.clone();
         lenient.set_undefined_behavior(UndefinedBehavior::Chainable);
         let error = Self::render_files(&lenient, &files, &sample).err()?;
-        is_about_the_template(error.kind()).then(|| Mistake::from_engine(files.subject, &error))
+        is_about_the_template(&error).then(|| Mistake::from_engine(files.subject, &error))
     }
-}
 
-/// Whether an error is one with any values.
-fn is_about_the_template(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::SyntaxError
-            | ErrorKind::TemplateNotFound
-            | ErrorKind::BadInclude
-            | ErrorKind::UnknownBlock
-            | ErrorKind::UnknownFilter
-            | ErrorKind::UnknownFunction
-            | ErrorKind::UnknownTest
-            | ErrorKind::TooManyArguments
-            | ErrorKind::MissingArgument
-    )
+    /// Whether a file has names that are not those of every mail.
+    fn needs_metadata(&self, file: &str) -> bool {
+        let globals: Vec<_> = self.environment.globals().map(|(name, _)| name).collect();
+        let is_known = |name: &String| values::FIELDS.contains(&name.as_str()) || globals.contains(&name.as_str());
+        let template = self.environment.get_template(file);
+        template.map_or(true, |template| !template.undeclared_variables(false).iter().all(is_known))
+    }
 }

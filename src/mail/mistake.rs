@@ -53,12 +53,13 @@ impl TemplateError {
     /// What the engine says about a rendering. Its detail may quote values, so only its kind is kept.
     pub(super) fn from_engine(error: &Error) -> Self {
         let cause = cause(error);
-        let missing = (cause.kind() == ErrorKind::UndefinedError).then(|| cause.detail().and_then(quoted)).flatten();
+        let missing = missing_name(cause);
+        let kind = if missing.is_some() { ErrorKind::UndefinedError } else { cause.kind() };
         Self {
-            kind: cause.kind().to_string(),
+            kind: kind.to_string(),
             file: cause.name().unwrap_or_default().to_owned(),
             line: cause.line(),
-            name: missing.map(str::to_owned),
+            name: missing,
         }
     }
 }
@@ -88,16 +89,44 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// The innermost error of the engine: the outer ones only say which file included which.
+/// The innermost error of the engine that has a place: the outer ones only say which file included which.
 fn cause(error: &Error) -> &Error {
     let mut cause = error;
     while let Some(inner) = cause.source().and_then(|source| source.downcast_ref::<Error>()) {
+        if inner.name().is_none() {
+            break;
+        }
         cause = inner;
     }
     cause
 }
 
-/// The expression in a text such as "`order.id` is undefined", as the template has it.
-fn quoted(detail: &str) -> Option<&str> {
-    detail.split('`').nth(1)
+/// Whether an error is one with any values.
+pub(super) fn is_about_the_template(error: &Error) -> bool {
+    matches!(
+        cause(error).kind(),
+        ErrorKind::SyntaxError
+            | ErrorKind::TemplateNotFound
+            | ErrorKind::UnknownBlock
+            | ErrorKind::UnknownFilter
+            | ErrorKind::UnknownFunction
+            | ErrorKind::UnknownTest
+            | ErrorKind::TooManyArguments
+            | ErrorKind::MissingArgument
+    )
+}
+
+/// The file that an error is about.
+pub(super) fn file(error: &Error) -> &str {
+    cause(error).name().unwrap_or_default()
+}
+
+/// The expression of the template that has no value, from a text such as "`order.id` is undefined".
+fn missing_name(cause: &Error) -> Option<String> {
+    let kinds = [ErrorKind::UndefinedError, ErrorKind::UnknownMethod, ErrorKind::InvalidOperation];
+    if !kinds.contains(&cause.kind()) {
+        return None;
+    }
+    let (before, _) = cause.detail()?.rsplit_once("` is undefined")?;
+    before.rsplit_once('`').map(|(_, name)| name.to_owned())
 }

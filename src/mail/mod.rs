@@ -19,6 +19,8 @@ mod mistake;
 mod printed;
 mod scan;
 mod template;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 mod values;
 

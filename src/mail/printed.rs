@@ -128,7 +128,7 @@ mod tests {
 
     use super::text;
 
-    /// What `repr` of `CPython` 3.11 said.
+    /// What `repr` of Python 3.11 said.
     #[test]
     fn prints_as_python_does() {
         for (number, expected) in [

@@ -5,6 +5,10 @@ use serde_json::{Map, Number};
 
 use super::date;
 
+/// The names that every mail has, besides its metadata.
+pub(super) const FIELDS: [&str; 7] =
+    ["recipient", "username", "link", "verification_link", "reset_link", "year", "datetime"];
+
 /// The values of one mail. No `Debug`: it is personal data, and the link may be a secret.
 ///
 /// Templates see them as `recipient`, `username`, `link` (also as `verification_link` and `reset_link`), `metadata`,

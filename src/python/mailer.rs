@@ -8,6 +8,7 @@ use pyo3::types::PyBytes;
 use serde::Deserialize;
 
 use super::exceptions;
+use super::mail::Mail;
 use crate::mail::{self, Catalogue, Draft, Named, Sender, Sources, Values};
 
 const MILLIS: i64 = 1000;
@@ -46,6 +47,22 @@ struct NamedTemplate {
     html: Option<String>,
     text: Option<String>,
     subject: String,
+}
+
+impl Mailer {
+    fn message<'py>(
+        &self,
+        py: Python<'py>,
+        draft: &Draft,
+        recipient: &str,
+        event_id: &str,
+        date: i64,
+        list_unsubscribe: Option<&str>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        mail::build(draft, &self.sender, event_id, recipient, date, list_unsubscribe)
+            .map(|message| PyBytes::new(py, &message))
+            .map_err(|error| exceptions::template(py, &error.to_string()))
+    }
 }
 
 #[pymethods]
@@ -93,9 +110,22 @@ impl Mailer {
         let values = Values { email_type, recipient, username, link, metadata: &metadata, now };
         let rendered = self.catalogue.render(&values).map_err(|error| exceptions::template(py, &error.to_string()))?;
         let list_unsubscribe = values.list_unsubscribe();
-        let message = mail::build(&Draft::from(rendered), &self.sender, event_id, recipient, now, list_unsubscribe)
-            .map_err(|error| exceptions::template(py, &error.to_string()))?;
-        Ok(PyBytes::new(py, &message))
+        self.message(py, &Draft::from(rendered), recipient, event_id, now, list_unsubscribe)
+    }
+
+    /// The message of a mail that a handler made.
+    #[pyo3(signature = (mail, recipient, event_id, timestamp_ms, list_unsubscribe))]
+    fn build<'py>(
+        &self,
+        py: Python<'py>,
+        mail: Mail,
+        recipient: &str,
+        event_id: &str,
+        timestamp_ms: i64,
+        list_unsubscribe: Option<&str>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let date = timestamp_ms.div_euclid(MILLIS);
+        self.message(py, &Draft::from(mail), recipient, event_id, date, list_unsubscribe)
     }
 
     /// Whether there are templates for this type.

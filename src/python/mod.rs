@@ -14,6 +14,7 @@ mod exceptions;
 mod finalization;
 mod headers;
 mod late;
+mod mail;
 mod mailbox;
 mod mailboxes;
 mod mailer;
