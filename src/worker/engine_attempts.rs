@@ -130,7 +130,7 @@ impl Engine {
         };
         let (stage, reply) = (failure.stage(), failure.reply());
         self.note_of(id, |place| Notice::Retry { place, attempts, delay, stage, reply });
-        self.wait(id, self.now.instant.checked_add(delay.min(LONGEST_DELAY)).unwrap_or(self.now.instant));
+        self.wait(id, self.now.instant + delay.min(LONGEST_DELAY));
     }
 
     /// The alarm of a waiting record or of one being buried.
