@@ -136,9 +136,9 @@ pub enum SmtpCause {
     NoToken,
     /// The message is larger than the server's SIZE.
     TooLarge,
-    /// The address needs SMTPUTF8 and the server does not offer it.
+    /// The address needs SMTPUTF8 and the server does not offer it: that of the sender at MAIL, of the recipient at RCPT.
     Utf8NotOffered,
-    /// The address cannot be written in an envelope.
+    /// The address cannot be written in an envelope: that of the sender at MAIL, of the recipient at RCPT.
     InvalidAddress,
 }
 

@@ -19,6 +19,9 @@ const BURY_AGAIN: Duration = Duration::from_secs(1);
 /// The longest one.
 const BURY_AGAIN_MAX: Duration = Duration::from_mins(1);
 
+/// The longest delay that a handler may ask for: longer than any record is kept.
+const LONGEST_DELAY: Duration = Duration::from_hours(24 * 365);
+
 impl Engine {
     pub(super) fn grant_permits(&mut self) {
         while let Some(id) = self.permits.next(self.now.instant) {
@@ -127,7 +130,7 @@ impl Engine {
         };
         let (stage, reply) = (failure.stage(), failure.reply());
         self.note_of(id, |place| Notice::Retry { place, attempts, delay, stage, reply });
-        self.wait(id, self.now.instant.checked_add(delay).unwrap_or(self.now.instant + self.limits.retry_for));
+        self.wait(id, self.now.instant + delay.min(LONGEST_DELAY));
     }
 
     /// The alarm of a waiting record or of one being buried.

@@ -122,7 +122,7 @@ impl Engine {
         let left = self.time_left(id).unwrap_or_default();
         // While a breaker is open, what is left does not get less: an alarm for each millisecond of it would be a storm.
         let pause = if left.is_zero() { left } else { left.max(SHORTEST_PAUSE) };
-        self.retries.set(id, until.min(self.now.instant + pause));
+        self.retries.set(id, self.now.instant.checked_add(pause).map_or(until, |at| until.min(at)));
         let Some(life) = self.life(id) else { return };
         let expires_at = life.expires_at_ms();
         self.expiries.set(id, expires_at);

@@ -53,6 +53,8 @@ fn judge_dialogue(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> 
             SmtpCause::OutOfPlace(_) | SmtpCause::Timeout | SmtpCause::Closed | SmtpCause::Malformed => {
                 interrupted(is_after_terminator)
             }
+            // The sender's address, as in a refusal of MAIL.
+            SmtpCause::Utf8NotOffered | SmtpCause::InvalidAddress if stage == Stage::Mail => Verdict::ServerWide,
             SmtpCause::TooLarge | SmtpCause::Utf8NotOffered | SmtpCause::InvalidAddress => Verdict::Permanent,
             SmtpCause::Tls
             | SmtpCause::NoStartTls

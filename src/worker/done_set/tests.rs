@@ -125,3 +125,80 @@ proptest! {
         prop_assert!(set.position().unwrap() >= offset);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 64, ..ProptestConfig::with_cases(8) })]
+    #[test]
+    fn the_metadata_fits_in_whichever_order_records_finish(
+        chances in prop::collection::vec(any::<(u16, u8)>(), 12_000),
+        gap in 1_i64..300,
+        stays in 60_u8..250,
+    ) {
+        let mut set = DoneSet::default();
+        let (mut next, mut at_work, mut waiting, mut longest) = (0, Vec::new(), Vec::new(), 0);
+        for (step, (which, chance)) in chances.into_iter().enumerate() {
+            let which = usize::from(which);
+            if at_work.len() < 100 && chance % 2 == 0 {
+                // A record that waited, or a new one.
+                let again = chance % 16 == 0 && !waiting.is_empty();
+                let offset = if again { waiting[which % waiting.len()] } else { next };
+                if !again && set.next <= Some(next) {
+                    set.fetch(next);
+                }
+                if set.may_start(offset, at_work.len()) {
+                    set.start(offset);
+                    at_work.push(offset);
+                    if again {
+                        waiting.retain(|other| *other != offset);
+                    } else {
+                        next += if chance % 4 == 0 { 1 } else { gap };
+                    }
+                }
+            } else if !at_work.is_empty() {
+                let offset = at_work.swap_remove(which % at_work.len());
+                if chance < stays {
+                    waiting.push(offset);
+                } else {
+                    set.finish(offset);
+                }
+            }
+            if step % 64 == 0 {
+                longest = longest.max(set.encode().len());
+            }
+        }
+        for offset in at_work {
+            set.finish(offset);
+        }
+        longest = longest.max(set.encode().len());
+        prop_assert!(longest <= METADATA_MAX, "{} bytes", longest);
+    }
+}
+
+#[test]
+fn there_is_room_for_every_record_at_work_to_split_a_run() {
+    let mut set = DoneSet::default();
+    let mut next = 1_000_000_000_000_000_000;
+    let mut waiting = Vec::new();
+    set.fetch(next);
+    while set.may_start(next, 0) {
+        set.start(next);
+        waiting.push(next);
+        next += 2;
+        set.fetch(next);
+    }
+    for offset in waiting.drain(1..30) {
+        set.finish(offset);
+    }
+    (next + 1..next + 200).for_each(|offset| assert!(set.fetch(offset)));
+    let started = (next..next + 200).take_while(|offset| {
+        let may_start = set.may_start(*offset, usize::try_from(*offset - next).unwrap());
+        set.start(*offset - i64::from(!may_start));
+        may_start
+    });
+    let started: Vec<i64> = started.collect();
+    assert!(started.len() > 5, "{}", started.len());
+    for offset in started.into_iter().skip(1).step_by(2) {
+        set.finish(offset);
+    }
+    assert!(set.encode().len() <= METADATA_MAX, "{} bytes", set.encode().len());
+}

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::scene::{break_server, limits, Scene};
+use super::scene::{break_server, id, limits, Scene};
+use crate::worker::attempt::{AttemptResult, Message};
 use crate::worker::identity::Generation;
 use crate::worker::input::Input;
 use crate::worker::limits::Limits;
@@ -60,4 +61,35 @@ fn an_outage_of_the_mail_server_is_not_stuck_and_an_overdue_record_is() {
     scene.pass(Duration::from_mins(20));
     assert!(scene.engine.gauges().is_stuck, "the probe does not end");
     assert!(scene.saw(|notice| matches!(notice, Notice::Stuck { cause: StuckCause::Overdue, .. })));
+}
+
+#[test]
+fn a_handler_composes_no_more_mails_than_may_be_at_work_while_smtp_takes_none() {
+    let mut scene = Scene::with(Limits { concurrency: 5, ..limits() });
+    break_server(&mut scene);
+    let mut composed = 0;
+    for n in 0..20 {
+        scene.fetch_with(Some(&format!("invoice {n}")), &[("ce_type", "invoice")]);
+        for offset in scene.started() {
+            composed += 1;
+            scene.end(id(offset), AttemptResult::Composed(Message((*b"mail").into())));
+        }
+    }
+    assert_eq!(composed, 5);
+    scene.leap(Duration::from_secs(1));
+    let mut works = 0;
+    loop {
+        let started = scene.started();
+        if started.is_empty() {
+            break;
+        }
+        works += started.len();
+        for offset in started {
+            scene.end(id(offset), AttemptResult::Accepted(250));
+        }
+    }
+    assert_eq!(
+        works, 25,
+        "the five mails of before, the five composed ones, and fifteen handlers that deliver themselves"
+    );
 }

@@ -174,3 +174,19 @@ fn poison_is_buried_however_much_of_it_there_is() {
     }
     assert_eq!(scene.buried().len(), 50);
 }
+
+#[test]
+fn a_probe_comes_from_a_lane_that_came_later_if_the_only_other_one_was_the_last() {
+    let mut scene = Scene::new();
+    let first = scene.fetch("first");
+    scene.end(first, refused(Stage::Auth, 535));
+    scene.leap(SECOND);
+    scene.started();
+    scene.end(first, no_server());
+    let second = scene.fetch("second");
+    scene.leap(Duration::from_secs(2));
+    assert_eq!(scene.started(), [second.offset]);
+    scene.end(second, no_server());
+    scene.leap(Duration::from_secs(4));
+    assert_eq!(scene.started(), [first.offset]);
+}

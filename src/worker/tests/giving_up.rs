@@ -236,3 +236,18 @@ fn a_waiting_record_whose_time_is_nearly_over_makes_no_storm_of_ticks_while_the_
     let ticks = scene.pass(SECOND);
     assert!(ticks < 10, "{ticks}");
 }
+
+#[test]
+fn a_record_behind_a_duplicate_is_not_sent_when_it_is_too_old() {
+    let mut scene = Scene::new();
+    let first = scene.fetch_with(Some("first"), &[("ce_id", "same")]);
+    scene.fetch_many(9);
+    // No connection is free.
+    scene.fetch_with(Some("lane"), &[("ce_id", "same")]);
+    let late = scene.fetch_with(Some("lane"), &[("expires-at", &(BEGAN_MS + 1000).to_string())]);
+    scene.leap(Duration::from_secs(2));
+    assert_eq!(scene.started().len(), 10);
+    scene.accept(first);
+    assert!(scene.started().is_empty());
+    assert_eq!(scene.reasons(), [(late.offset, "too_old".to_owned())]);
+}

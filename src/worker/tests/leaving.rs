@@ -1,13 +1,15 @@
 //! How partitions are given back, and how the worker ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::scene::{partition, refused, Scene};
+use super::scene::{partition, refused, Scene, BEGAN_MS};
 use crate::worker::action::DrainReport;
 use crate::worker::attempt::Stage;
-use crate::worker::identity::Generation;
+use crate::worker::identity::{Generation, PartitionId, RecordId};
 use crate::worker::input::{Committed, Input};
 use crate::worker::notice::Notice;
+use crate::worker::record::Parts;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -88,4 +90,40 @@ fn when_the_client_dies_its_records_are_abandoned() {
     scene.input(Input::CommittedRead(Generation(2), Some(Committed::default())));
     scene.accept(all[1]);
     assert_eq!(scene.commits().len(), 1, "the one from before");
+}
+
+#[test]
+fn a_revocation_during_a_drain_takes_no_longer_than_the_drain() {
+    let mut scene = Scene::new();
+    scene.fetch("key");
+    scene.input(Input::Drain);
+    scene.pass(Duration::from_secs(20));
+    scene.input(Input::Revoked(vec![Generation(1)]));
+    scene.pass(Duration::from_secs(5));
+    assert_eq!(scene.drained(), [DrainReport { finished: 0, abandoned: 1 }]);
+    assert_eq!(scene.unassigned().len(), 1);
+}
+
+#[test]
+fn other_partitions_go_on_during_a_revocation() {
+    let mut scene = Scene::new();
+    scene.fetch("key");
+    let other = PartitionId::new(Arc::from("mails"), 1);
+    scene.input(Input::Assigned(vec![(other.clone(), Generation(2))]));
+    scene.input(Input::CommittedRead(Generation(2), Some(Committed::default())));
+    let record = |offset| Parts {
+        id: RecordId { generation: Generation(2), offset },
+        partition: other.clone(),
+        timestamp_ms: BEGAN_MS,
+        key: None,
+        value: None,
+        headers: Vec::new(),
+    };
+    scene.fetch_parts(record(7));
+    scene.fetch_parts(record(8));
+    assert_eq!(scene.started(), [0, 7]);
+    scene.input(Input::Revoked(vec![Generation(1)]));
+    scene.accept(RecordId { generation: Generation(2), offset: 7 });
+    assert_eq!(scene.started(), [8]);
+    assert!(scene.unassigned().is_empty());
 }

@@ -37,7 +37,9 @@ fn by_the_table(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> Ve
     }
     match cause {
         SmtpCause::Refused(Reply { code: 552, .. }) if stage == Mail => Verdict::Permanent,
-        SmtpCause::Refused(_) if stage == Mail => Verdict::ServerWide,
+        SmtpCause::Refused(_) | SmtpCause::Utf8NotOffered | SmtpCause::InvalidAddress if stage == Mail => {
+            Verdict::ServerWide
+        }
         SmtpCause::Refused(Reply { code: 552, .. }) if stage == Rcpt => Verdict::Transient,
         SmtpCause::Refused(Reply { code, .. }) if code >= 500 => Verdict::Permanent,
         SmtpCause::Refused(_) => Verdict::Transient,
