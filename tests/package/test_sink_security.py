@@ -45,7 +45,14 @@ def test_xoauth2() -> None:
 def test_authentication_that_makes_no_sense() -> None:
     with SmtpSink(users=USERS) as sink, connected(sink) as client:
         client.ehlo()
-        for command in ("AUTH CRAM-MD5", "AUTH PLAIN AA=A", "AUTH PLAIN !!!!", "AUTH PLAIN YQ==", "AUTH XOAUTH2 YQ=="):
+        for command in (
+            "AUTH CRAM-MD5",
+            "AUTH PLAIN AA=A",
+            "AUTH PLAIN !!!!",
+            "AUTH PLAIN YQ==",
+            "AUTH PLAIN AG1haWxlcgA",
+            "AUTH XOAUTH2 YQ==",
+        ):
             assert client.docmd(command)[0] in {501, 504}, command
         assert client.docmd("AUTH LOGIN") == (334, b"VXNlcm5hbWU6")
         assert client.docmd("*")[0] == 501

@@ -89,8 +89,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                     self.end_of_mail(is_too_large).await
                 }
                 Next::CutContent => {
-                    self.input.clear();
-                    self.fill().await?;
+                    if self.input.is_empty() {
+                        self.fill().await?;
+                    } else {
+                        self.flush().await?;
+                    }
                     return Ok(End::Closed);
                 }
                 Next::Handshake => {

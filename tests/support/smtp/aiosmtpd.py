@@ -21,12 +21,13 @@ class Aiosmtpd:
         """
         self.envelopes: list[Envelope] = []
         """Of the accepted mails."""
-        self._controller = Controller(self, HOST, free_port(), server_kwargs={"tls_context": context, **options})
+        self._options = {"tls_context": context, **options}
         self.host = HOST
-        self.port: int = self._controller.port
+        self.port = free_port()
 
     def __enter__(self) -> "Aiosmtpd":
         """Starts it, and waits until it listens."""
+        self._controller = Controller(self, self.host, self.port, **self._options)
         self._controller.start()
         return self
 
