@@ -153,8 +153,8 @@ impl Allowance {
     /// A broker has refused a batch of several records as too large; returns whether this is the first time since the
     /// limit was set.
     pub(super) fn note_refused_batch(&self) -> bool {
-        self.was_refused.store(true, Ordering::Release);
-        self.limit.fetch_min(FIRST_ALLOWANCE, Ordering::AcqRel);
+        self.was_refused.store(true, Ordering::SeqCst);
+        self.limit.fetch_min(FIRST_ALLOWANCE, Ordering::SeqCst);
         !self.is_short.swap(true, Ordering::AcqRel)
     }
 
@@ -192,11 +192,14 @@ impl Allowance {
 
     /// Limits the topic to what one batch may hold; None: to nothing, unless a batch was refused.
     pub(super) fn set_limit(&self, batch_bytes: Option<usize>) {
-        let unknown = self.was_refused.load(Ordering::Acquire).then_some(FIRST_ALLOWANCE);
-        let limit = batch_bytes.or(unknown).filter(|bytes| *bytes < NO_LIMIT);
+        let limit = batch_bytes.filter(|bytes| *bytes < NO_LIMIT);
         self.is_short.store(false, Ordering::Release);
-        self.limit.store(limit.map_or(usize::MAX, |bytes| bytes.saturating_sub(BATCH_OVERHEAD)), Ordering::Release);
-        if limit.is_none() {
+        self.limit.store(limit.map_or(usize::MAX, |bytes| bytes.saturating_sub(BATCH_OVERHEAD)), Ordering::SeqCst);
+        // Looked at last: a batch may be refused meanwhile.
+        if batch_bytes.is_none() && self.was_refused.load(Ordering::SeqCst) {
+            self.limit.fetch_min(FIRST_ALLOWANCE - BATCH_OVERHEAD, Ordering::SeqCst);
+        }
+        if !self.is_limited() {
             *self.queued.lock() = Queued::default();
         }
     }
