@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context as ContextVariables
 from contextvars import copy_context
@@ -88,25 +88,20 @@ class Calls:
             with _tracing.processing(named, event.headers) as has_span:
                 if has_span and "traceparent" in event.headers:
                     self._traced.add(place)
-                result = await self._run(self._handlers[job.handler], event, context)
-                if isinstance(result, Mail):
-                    native.answer(job.number, "mail", mail=result)
-                elif result is None:
-                    native.answer(job.number, "handled")
-                else:
-                    raise _WrongResultError(result)
+                result = await self._result(self._handlers[job.handler], event, context)
+            if isinstance(result, Drop):
+                _log_dropped(job.email_type, result, named)
+                native.answer(job.number, "drop")
+            elif isinstance(result, Mail):
+                native.answer(job.number, "mail", mail=result)
+            else:
+                native.answer(job.number, "handled")
         except Retry as wish:
             native.answer(job.number, "retry", delay_s=wish.delay_s)
         except Permanent as verdict:
             if verdict.reason:
                 self._causes[place] = verdict.reason
             native.answer(job.number, "permanent")
-        except Drop as verdict:
-            why = f": {verdict.reason}" if verdict.reason else ""
-            details = {"event_type": job.email_type, **named}
-            message = f"the handler of {job.email_type} dropped {job.topic}[{job.partition}] offset {job.offset}{why}"
-            _logging.log_worker(logging.DEBUG, "dropped", message, **details)
-            native.answer(job.number, "drop")
         except BaseException as error:
             if job.number in self._tasks:
                 self._causes[place] = _described(error)
@@ -115,12 +110,18 @@ class Calls:
             if not isinstance(error, (Exception, asyncio.CancelledError)):
                 raise
 
-    async def _run(self, handler: Handler, event: EmailEvent, context: Context) -> Any:
-        if _is_async(handler):
-            result: Any = handler(event, context)
-        else:
-            result = await self._loop.run_in_executor(self._threads, copy_context().run, handler, event, context)
-        return await result if inspect.isawaitable(result) else result
+    async def _result(self, handler: Handler, event: EmailEvent, context: Context) -> Mail | Drop | None:
+        try:
+            if _is_async(handler):
+                result: Any = handler(event, context)
+            else:
+                result = await self._loop.run_in_executor(self._threads, copy_context().run, handler, event, context)
+            result = await result if inspect.isawaitable(result) else result
+        except Drop as drop:
+            return drop
+        if result is None or isinstance(result, Mail):
+            return result
+        raise _WrongResultError(result)
 
 
 class _WrongResultError(TypeError):
@@ -128,6 +129,13 @@ class _WrongResultError(TypeError):
 
     def __init__(self, result: object) -> None:
         super().__init__(f"it returned {type(result).__name__}, not a Mail or None")
+
+
+def _log_dropped(email_type: str, drop: Drop, place: Mapping[str, Any]) -> None:
+    why = f": {drop.reason}" if drop.reason else ""
+    where = f"{place['topic']}[{place['partition']}] offset {place['offset']}"
+    message = f"the handler of {email_type} dropped {where}{why}"
+    _logging.log_worker(logging.DEBUG, "dropped", message, event_type=email_type, **place)
 
 
 def _is_async(handler: Callable[..., Any]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka_email import _logging
+from kafka_email._core import Mailer
 from kafka_email._token import TokenSupply, fetch_token, kafka_tokens
 from kafka_email.config import SmtpConfig, WorkerConfig
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from kafka_email.oauth import OAuthToken
     from kafka_email.worker.registry import Handler, Registry
 
-BUILTIN_TEMPLATES = Path(__file__).parents[1] / "templates"
+_BUILTIN_TEMPLATES = Path(__file__).parents[1] / "templates"
 
 _PAGES = ("health_host", "health_port")
 """Settings of the command line's pages, which the native half does not know."""
@@ -54,6 +55,25 @@ class Plan:
         return float(self.native_settings["worker"]["handler_timeout_s"])
 
 
+def make_mailer(registry: Registry, config: WorkerConfig) -> Mailer:
+    """Return what renders the mails of the types that have templates.
+
+    Raises:
+        ConfigurationError: A template has a mistake.
+    """
+    return Mailer(
+        {
+            "folder": config.templates,
+            "builtin": str(_BUILTIN_TEMPLATES),
+            "named": registry.templates,
+            "default_language": config.default_language,
+            "from_address": config.from_address,
+            "from_name": config.from_name,
+            "reply_to": config.reply_to,
+        }
+    )
+
+
 async def make_plan(registry: Registry, config: WorkerConfig, kafka: KafkaConfig, smtp: SmtpConfig | None) -> Plan:
     """Ask for the first tokens, and put everything together.
 
@@ -70,7 +90,7 @@ async def make_plan(registry: Registry, config: WorkerConfig, kafka: KafkaConfig
         "worker": worker,
         "smtp": None if smtp is None else smtp.native_settings(),
         "rate_limit": None if smtp is None else smtp.rate_limit,
-        "builtin": str(BUILTIN_TEMPLATES),
+        "builtin": str(_BUILTIN_TEMPLATES),
         "named": registry.templates,
         "handlers": list(handlers),
     }

@@ -14,7 +14,7 @@ from kafka_email._dependency import NoParameters
 from kafka_email._wakeup import running_loop
 from kafka_email.config import SmtpConfig, WorkerConfig
 from kafka_email.exceptions import ConfigurationError, KafkaError, NotStartedError
-from kafka_email.worker.plan import Plan, make_plan
+from kafka_email.worker.plan import Plan, make_mailer, make_plan
 from kafka_email.worker.registry import Handler, Registry
 from kafka_email.worker.report import DrainReport, Ending, WorkerHealth, health_of
 from kafka_email.worker.run import Run
@@ -22,7 +22,7 @@ from kafka_email.worker.run import Run
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from kafka_email._core import WorkerSnapshot
+    from kafka_email._core import Mailer, WorkerSnapshot
     from kafka_email.config import KafkaConfig
 
 __all__ = ["Worker"]
@@ -125,7 +125,7 @@ class Worker:
             raise
 
     async def _make_plan(self) -> Plan:
-        config = self._config or WorkerConfig()
+        config = self.config
         smtp = None if config.mail_folder is not None else self._smtp or SmtpConfig()
         variables = [*config.borrowed_variables, *(smtp.borrowed_variables if smtp is not None else ())]
         if variables:
@@ -181,6 +181,29 @@ class Worker:
             NotStartedError: ``start()`` was not called, or not in this process.
         """
         return self._run_of_this_process().snapshot()
+
+    @property
+    def handled_types(self) -> frozenset[str]:
+        """The types of event that have a handler."""
+        return frozenset(self._registry.handlers)
+
+    @property
+    def config(self) -> WorkerConfig:
+        """The settings; from the environment, at the time of the call, unless they were given.
+
+        Raises:
+            pydantic.ValidationError: The environment is not valid.
+        """
+        return self._config or WorkerConfig()
+
+    def native_mailer(self) -> Mailer:
+        """Return what renders the mails of this worker; for ``kafka_email.testing``.
+
+        Raises:
+            ConfigurationError: A template has a mistake.
+            pydantic.ValidationError: The environment is not valid.
+        """
+        return make_mailer(self._registry, self.config)
 
     async def __aenter__(self) -> Self:
         await self.start()
