@@ -224,7 +224,7 @@ class Mistake:
     def message(self) -> str: ...
 
 # `settings`: folder, builtin, named (email_type, html, text, subject), default_language, from_address, from_name and
-# reply_to. `mail` has the attributes of a `Mail`; its headers are pairs.
+# reply_to. `mail` has the attributes of a `Mail`.
 @final
 class Mailer:
     def __new__(cls, settings: dict[str, Any]) -> Mailer: ...

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::mail::{Attachment, Draft};
 
-/// The attributes of a `Mail`. `headers` are pairs.
+/// The attributes of a `Mail`.
 #[derive(FromPyObject)]
 pub(super) struct Mail {
     subject: String,
@@ -14,6 +14,7 @@ pub(super) struct Mail {
     inline: Vec<File>,
     reply_to: Option<String>,
     from_name: Option<String>,
+    #[pyo3(from_py_with = items)]
     headers: Vec<(String, String)>,
 }
 
@@ -24,6 +25,11 @@ struct File {
     content: Vec<u8>,
     content_type: String,
     cid: Option<String>,
+}
+
+/// The pairs of a mapping, in its order.
+fn items(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    mapping.call_method0("items")?.try_iter()?.map(|item| item?.extract()).collect()
 }
 
 impl From<Mail> for Draft {

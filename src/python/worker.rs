@@ -10,10 +10,11 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::exceptions;
 use super::finalization::call;
+use super::mail::Mail;
 use super::metrics::Histogram;
 use super::process_bound::ProcessBound;
 use super::producer::TokenRef;
-use super::worker_job::{draft_of, WorkerJob};
+use super::worker_job::WorkerJob;
 use crate::handover::{Handover, SocketBell};
 use crate::worker::{Answer, Detail, Ending, Line, Listener, News, NotStarted, Processed, Settings, Snapshot, Worker};
 
@@ -139,11 +140,11 @@ impl WorkerRef {
         job: u64,
         outcome: &str,
         delay_s: Option<f64>,
-        mail: Option<&Bound<'_, PyAny>>,
+        mail: Option<Mail>,
     ) -> PyResult<()> {
         let answer = match (outcome, mail) {
             ("handled", None) => Answer::Handled,
-            ("mail", Some(mail)) => Answer::Mail(Box::new(draft_of(mail)?)),
+            ("mail", Some(mail)) => Answer::Mail(Box::new(mail.into())),
             ("retry", None) => Answer::Retry(delay_s.and_then(|delay| Duration::try_from_secs_f64(delay).ok())),
             ("permanent", None) => Answer::Permanent,
             ("drop", None) => Answer::Drop,

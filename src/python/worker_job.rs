@@ -1,9 +1,8 @@
-//! What crosses between the worker and a handler: a call, and the mail that may come back.
+//! The call of a handler.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::mail::{Attachment, Draft};
 use crate::worker::Job;
 
 /// A call of a handler.
@@ -56,38 +55,4 @@ impl WorkerJob {
             attempt,
         })
     }
-}
-
-/// The native form of a `kafka_email.worker.Mail`.
-///
-/// # Errors
-/// When an attribute is missing or of another type.
-pub(super) fn draft_of(mail: &Bound<'_, PyAny>) -> PyResult<Draft> {
-    let files = |name: &str| -> PyResult<Vec<Attachment>> {
-        mail.getattr(name)?.try_iter()?.map(|attachment| attachment_of(&attachment?)).collect()
-    };
-    Ok(Draft {
-        subject: mail.getattr("subject")?.extract()?,
-        text: mail.getattr("text")?.extract()?,
-        html: mail.getattr("html")?.extract()?,
-        attachments: files("attachments")?,
-        inline: files("inline")?,
-        reply_to: mail.getattr("reply_to")?.extract()?,
-        from_name: mail.getattr("from_name")?.extract()?,
-        headers: mail
-            .getattr("headers")?
-            .call_method0("items")?
-            .try_iter()?
-            .map(|item| item?.extract())
-            .collect::<PyResult<_>>()?,
-    })
-}
-
-fn attachment_of(attachment: &Bound<'_, PyAny>) -> PyResult<Attachment> {
-    Ok(Attachment {
-        filename: attachment.getattr("filename")?.extract()?,
-        content: attachment.getattr("content")?.extract()?,
-        content_type: attachment.getattr("content_type")?.extract()?,
-        cid: attachment.getattr("cid")?.extract()?,
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::input::Now;
+use super::engine::input::Now;
 
 pub(super) fn now() -> Now {
     Now { instant: Instant::now(), unix_ms: unix_ms() }

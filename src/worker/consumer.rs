@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use serde::Deserialize;
 
-use super::action::{CommitId, Position};
 use super::clock::unix_ms;
-use super::identity::{Generation, PartitionId, RecordId};
-use super::input::{Committed, Input};
-use super::record::{Parts, Record};
+use super::engine::action::{CommitId, Position};
+use super::engine::identity::{Generation, PartitionId, RecordId};
+use super::engine::input::{Committed, Input};
+use super::engine::record::{Parts, Record};
 use crate::kafka::librdkafka::{
     self as native, ClientError, Code, Consumer, ConsumerEvent, LatestToken, PartitionNames,
 };

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{AttemptResult, Failure, Message, Reply, SmtpCause, Stage, Work};
+use super::engine::attempt::{AttemptResult, Failure, Message, Reply, SmtpCause, Stage, Work};
+use super::engine::record::{Event, Record};
 use super::job::{Answer, Job, Jobs};
 use super::news::{Listener, News};
-use super::record::{Event, Record};
 use crate::mail::{self, Catalogue, Draft, Sender, Values};
 use crate::smtp::{self, Cause, Envelope, Pool};
 

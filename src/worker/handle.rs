@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::action::DrainReport;
 use super::clock::now;
 use super::consumer::{ConsumerThread, Plan, Report};
 use super::delivery::{Delivery, Outlet};
-use super::engine::Engine;
+use super::engine::action::DrainReport;
+use super::engine::engine::Engine;
 use super::job::{Answer, Jobs};
 use super::kafka_context::KafkaContext;
 use super::kafka_log::KafkaLog;

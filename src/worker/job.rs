@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::record::{Event, Record};
+use super::engine::record::{Event, Record};
 use crate::mail::Draft;
 
 /// A call of a handler. No `Debug`: it is personal data.

@@ -1,8 +1,9 @@
 //! The delivery worker: consumes the e-mail topics and delivers each mail by SMTP, or passes it to a handler.
 //!
-//! The heart is [`Engine`], a state machine without I/O, threads or a clock. What happened goes in as an [`Input`] with
-//! the time; what has to be done comes out as [`Action`]s, which the shell performs. ARCHITECTURE.md shows the states
-//! of a record and every arrow between them.
+//! The engine decides and owns all state. What is here is the shell around it: the thread of the consumer, attempts at
+//! deliveries, dead letters, and what the Python face hears.
+
+pub mod engine;
 
 mod clock;
 mod consumer;
@@ -19,49 +20,9 @@ mod status;
 mod topics;
 mod undertaker;
 
-pub mod action;
-pub mod attempt;
-pub mod breaker;
-pub mod commits;
-pub mod dead_letter;
-pub mod delivered;
-pub mod done_set;
-pub mod drain;
-pub mod engine;
-mod engine_assignments;
-mod engine_attempts;
-mod engine_lives;
-mod engine_releases;
-mod engine_schedule;
-pub mod identity;
-pub mod input;
-pub mod lane;
-pub mod life;
-pub mod limits;
-pub mod notice;
-pub mod partition;
-pub mod permit;
-pub mod rate;
-pub mod reason;
-pub mod record;
-pub mod refusals;
-pub mod retry;
-pub mod run_lengths;
-#[cfg(test)]
-mod tests;
-pub mod timers;
-pub mod verdict;
-pub mod watch;
-
 pub(crate) use handle::{NotStarted, Worker};
 pub(crate) use job::{Answer, Job};
 pub(crate) use news::{Ending, Listener, News, Processed};
 pub(crate) use report::{Detail, Line};
 pub(crate) use settings::Settings;
 pub(crate) use status::Snapshot;
-
-pub use action::Action;
-pub use engine::Engine;
-pub use input::{Input, Now};
-pub use limits::Limits;
-pub use notice::Notice;

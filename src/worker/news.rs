@@ -1,6 +1,6 @@
 //! What the worker tells the Python face, in the order in which it happened.
 
-use super::action::DrainReport;
+use super::engine::action::DrainReport;
 use super::job::Job;
 use super::report::Line;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::attempt::{Reply, Stage, Target};
-use super::identity::PartitionId;
-use super::notice::{Notice, Place, StuckCause};
+use super::engine::attempt::{Reply, Stage, Target};
+use super::engine::identity::PartitionId;
+use super::engine::notice::{Notice, Place, StuckCause};
 
 const DEBUG: u8 = 10;
 const INFO: u8 = 20;

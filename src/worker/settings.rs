@@ -11,8 +11,8 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use serde::Deserialize;
 
-use super::limits::{Limits, OnUnknown};
-use super::rate::Rate;
+use super::engine::limits::{Limits, OnUnknown};
+use super::engine::rate::Rate;
 use crate::kafka::connection_settings::ConnectionSettings;
 use crate::{mail, smtp};
 

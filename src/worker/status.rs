@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::engine::Gauges;
-use super::notice::Notice;
-use super::verdict::Verdict;
+use super::engine::engine::Gauges;
+use super::engine::notice::Notice;
+use super::engine::verdict::Verdict;
 use crate::monitoring::{Histogram, HistogramSnapshot};
 
 /// An engine that has not looked around for so long is stuck.

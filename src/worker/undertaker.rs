@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
-use super::dead_letter::DeadLetter;
+use super::engine::dead_letter::DeadLetter;
 use super::kafka_context::KafkaContext;
 
 /// An idempotent producer, which is made anew when librdkafka gives it up.

@@ -330,7 +330,7 @@ FILES = st.builds(
 def mail(**parts: Any) -> SimpleNamespace:
     """As a handler returns it."""
     nothing = {"subject": "s", "text": None, "html": None, "attachments": [], "inline": []}
-    return SimpleNamespace(**nothing | {"reply_to": None, "from_name": None, "headers": []} | parts)
+    return SimpleNamespace(**nothing | {"reply_to": None, "from_name": None, "headers": {}} | parts)
 
 
 def built(made: SimpleNamespace, recipient: str = "anna@example.org", unsubscribe: str | None = None) -> EmailMessage:
@@ -395,7 +395,7 @@ def test_a_second_message_has_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("bad", ["a\r\nBcc: eve@example.org", "a\nb", "a\0b", "a\x85b"])
 def test_control_characters_end_no_header(bad: str, tmp_path: Path) -> None:
-    for made in (mail(text="x", subject=bad), mail(text="x", from_name=bad), mail(text="x", headers=[("X-A", bad)])):
+    for made in (mail(text="x", subject=bad), mail(text="x", from_name=bad), mail(text="x", headers={"X-A": bad})):
         with pytest.raises(ConfigurationError, match="has a control character") as caught:
             built(made)
         assert "eve" not in str(caught.value)

@@ -141,7 +141,7 @@ with EmbeddedBroker() as broker:
     asyncio.run(kafka_manager.start(config_for(broker)))
     asyncio.run(publish())
     publishing, other = asyncio.new_event_loop(), asyncio.new_event_loop()
-    broker.round_trip_ms = 200
+    broker.round_trip_ms = 1000
     task = publishing.create_task(publish())
     publishing.run_until_complete(asyncio.sleep(0.01))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scene::{partition, refused, Scene, BEGAN_MS};
-use crate::worker::action::DrainReport;
-use crate::worker::attempt::Stage;
-use crate::worker::identity::{Generation, PartitionId, RecordId};
-use crate::worker::input::{Committed, Input};
-use crate::worker::notice::Notice;
-use crate::worker::record::Parts;
+use crate::worker::engine::action::DrainReport;
+use crate::worker::engine::attempt::Stage;
+use crate::worker::engine::identity::{Generation, PartitionId, RecordId};
+use crate::worker::engine::input::{Committed, Input};
+use crate::worker::engine::notice::Notice;
+use crate::worker::engine::record::Parts;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cluster::{name, number, record, Assignment, Log, Stored};
-use crate::worker::action::{CommitId, Position};
-use crate::worker::attempt::{AttemptResult, Failure, Message, Target, Work};
-use crate::worker::dead_letter::DeadLetter;
-use crate::worker::identity::{Generation, RecordId};
-use crate::worker::input::{Committed, Input, Now};
-use crate::worker::limits::{Limits, OnUnknown};
-use crate::worker::rate::Rate;
-use crate::worker::record::Record;
-use crate::worker::verdict::{judge, Verdict};
-use crate::worker::Engine;
+use crate::worker::engine::action::{CommitId, Position};
+use crate::worker::engine::attempt::{AttemptResult, Failure, Message, Target, Work};
+use crate::worker::engine::dead_letter::DeadLetter;
+use crate::worker::engine::identity::{Generation, RecordId};
+use crate::worker::engine::input::{Committed, Input, Now};
+use crate::worker::engine::limits::{Limits, OnUnknown};
+use crate::worker::engine::rate::Rate;
+use crate::worker::engine::record::Record;
+use crate::worker::engine::verdict::{judge, Verdict};
+use crate::worker::engine::Engine;
 
 pub(super) const PARTITIONS: usize = 3;
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::scene::{id, limits, partition, Scene, BEGAN_MS};
-use crate::worker::attempt::{AttemptResult, Failure};
-use crate::worker::identity::Generation;
-use crate::worker::input::{Committed, Input};
-use crate::worker::limits::Limits;
-use crate::worker::notice::Notice;
-use crate::worker::record::Parts;
+use crate::worker::engine::attempt::{AttemptResult, Failure};
+use crate::worker::engine::identity::Generation;
+use crate::worker::engine::input::{Committed, Input};
+use crate::worker::engine::limits::Limits;
+use crate::worker::engine::notice::Notice;
+use crate::worker::engine::record::Parts;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::scene::{failed, greylisted, lost_reply, no_server, refused, Scene};
-use crate::worker::action::CommitId;
-use crate::worker::attempt::{AttemptResult, Failure, Message, SmtpCause, Stage};
-use crate::worker::identity::{Generation, RecordId};
-use crate::worker::input::Input;
-use crate::worker::life::State;
-use crate::worker::notice::Notice;
+use crate::worker::engine::action::CommitId;
+use crate::worker::engine::attempt::{AttemptResult, Failure, Message, SmtpCause, Stage};
+use crate::worker::engine::identity::{Generation, RecordId};
+use crate::worker::engine::input::Input;
+use crate::worker::engine::life::State;
+use crate::worker::engine::notice::Notice;
 
 /// A change of state: from, why, to, and what happens to a record that is in the first state.
 struct Arrow {
@@ -160,10 +160,13 @@ fn a_composed_mail_needs_a_permit_of_its_own() {
     scene.accept(super::scene::id(0));
     assert_eq!(scene.started(), [id.offset]);
     scene.end(id, no_server());
-    assert!(matches!(scene.works()[..], [(1, crate::worker::attempt::Work::Send(_))]), "the mail was kept");
+    assert!(matches!(scene.works()[..], [(1, crate::worker::engine::attempt::Work::Send(_))]), "the mail was kept");
     scene.end(id, greylisted());
     scene.pass(Duration::from_secs(2));
-    assert!(matches!(scene.works()[..], [(2, crate::worker::attempt::Work::Handle(0))]), "a retry composes it anew");
+    assert!(
+        matches!(scene.works()[..], [(2, crate::worker::engine::attempt::Work::Handle(0))]),
+        "a retry composes it anew"
+    );
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn table() -> String {
 
 #[test]
 fn architecture_md_shows_these_states_and_arrows() {
-    let page = include_str!("../../../ARCHITECTURE.md");
+    let page = include_str!("../../../../ARCHITECTURE.md");
     assert!(page.contains(&drawing()), "the drawing in ARCHITECTURE.md should be:\n{}", drawing());
     assert!(page.contains(&table()), "the table of states in ARCHITECTURE.md should be:\n{}", table());
 }

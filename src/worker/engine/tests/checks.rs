@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::cluster::{covers, number};
 use super::world::World;
-use crate::worker::action::{Action, CommitId, Position};
-use crate::worker::attempt::Work;
-use crate::worker::dead_letter::DeadLetter;
-use crate::worker::done_set::METADATA_MAX;
-use crate::worker::identity::{PartitionId, RecordId};
-use crate::worker::notice::Notice;
-use crate::worker::record::Record;
-use crate::worker::verdict::{judge, Verdict};
+use crate::worker::engine::action::{Action, CommitId, Position};
+use crate::worker::engine::attempt::Work;
+use crate::worker::engine::dead_letter::DeadLetter;
+use crate::worker::engine::done_set::METADATA_MAX;
+use crate::worker::engine::identity::{PartitionId, RecordId};
+use crate::worker::engine::notice::Notice;
+use crate::worker::engine::record::Record;
+use crate::worker::engine::verdict::{judge, Verdict};
 
 impl World {
     pub(super) fn act(&mut self, action: Action) {

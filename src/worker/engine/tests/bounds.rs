@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::scene::{break_server, id, limits, Scene};
-use crate::worker::attempt::{AttemptResult, Message};
-use crate::worker::identity::Generation;
-use crate::worker::input::Input;
-use crate::worker::limits::Limits;
-use crate::worker::notice::{Notice, StuckCause};
-use crate::worker::rate::Rate;
+use crate::worker::engine::attempt::{AttemptResult, Message};
+use crate::worker::engine::identity::Generation;
+use crate::worker::engine::input::Input;
+use crate::worker::engine::limits::Limits;
+use crate::worker::engine::notice::{Notice, StuckCause};
+use crate::worker::engine::rate::Rate;
 
 #[test]
 fn mails_leave_at_the_rate() {

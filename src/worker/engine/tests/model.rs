@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{target, World, PARTITIONS};
-use crate::worker::attempt::{Failure, Reply, SmtpCause, Stage, Target};
+use crate::worker::engine::attempt::{Failure, Reply, SmtpCause, Stage, Target};
 
 #[derive(Clone, Debug)]
 enum Step {

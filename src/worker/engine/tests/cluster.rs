@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::scene::header;
-use crate::worker::attempt::Failure;
-use crate::worker::done_set::DoneSet;
-use crate::worker::identity::{Generation, PartitionId, RecordId};
-use crate::worker::record::{Parts, Record};
+use crate::worker::engine::attempt::Failure;
+use crate::worker::engine::done_set::DoneSet;
+use crate::worker::engine::identity::{Generation, PartitionId, RecordId};
+use crate::worker::engine::record::{Parts, Record};
 
 /// A record in the scripted log.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Every result has a verdict.
 
-use crate::worker::attempt::{Failure, Reply, SmtpCause, Stage};
-use crate::worker::verdict::{judge, Verdict};
+use crate::worker::engine::attempt::{Failure, Reply, SmtpCause, Stage};
+use crate::worker::engine::verdict::{judge, Verdict};
 
 fn replies() -> Vec<Reply> {
     (200..=599).map(|code| Reply { code, enhanced: None }).collect()

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::worker::action::{Action, CommitId, DrainReport, Position};
-use crate::worker::attempt::{AttemptResult, Failure, Reply, SmtpCause, Stage, Work};
-use crate::worker::dead_letter::DeadLetter;
-use crate::worker::identity::{Generation, PartitionId, RecordId};
-use crate::worker::input::{Committed, Input, Now};
-use crate::worker::limits::Limits;
-use crate::worker::notice::Notice;
-use crate::worker::record::{Parts, Record};
-use crate::worker::Engine;
+use crate::worker::engine::action::{Action, CommitId, DrainReport, Position};
+use crate::worker::engine::attempt::{AttemptResult, Failure, Reply, SmtpCause, Stage, Work};
+use crate::worker::engine::dead_letter::DeadLetter;
+use crate::worker::engine::identity::{Generation, PartitionId, RecordId};
+use crate::worker::engine::input::{Committed, Input, Now};
+use crate::worker::engine::limits::Limits;
+use crate::worker::engine::notice::Notice;
+use crate::worker::engine::record::{Parts, Record};
+use crate::worker::engine::Engine;
 
 /// Milliseconds since the epoch at the begin of each scene.
 pub(super) const BEGAN_MS: i64 = 1_800_000_000_000;

@@ -6,12 +6,12 @@ use super::scene::{
     break_server, greylisted, header, id, limits, lost_reply, no_server, partition, probe, refused, value, Scene,
     BEGAN_MS,
 };
-use crate::worker::attempt::{AttemptResult, Failure, Stage};
-use crate::worker::dead_letter::{replay, DeadLetter};
-use crate::worker::input::Input;
-use crate::worker::limits::{Limits, OnUnknown};
-use crate::worker::notice::Notice;
-use crate::worker::record::{Parts, Poison, Record};
+use crate::worker::engine::attempt::{AttemptResult, Failure, Stage};
+use crate::worker::engine::dead_letter::{replay, DeadLetter};
+use crate::worker::engine::input::Input;
+use crate::worker::engine::limits::{Limits, OnUnknown};
+use crate::worker::engine::notice::Notice;
+use crate::worker::engine::record::{Parts, Poison, Record};
 
 const SECOND: Duration = Duration::from_secs(1);
 
