@@ -92,6 +92,7 @@ async def test_a_mail_that_is_refused_for_good_is_a_dead_letter(
         "dlt-attempts": "1",
         "dlt-replays": "0",
     }
+    await eventually(lambda: "is a dead letter now" in caplog.text, 5)
     (line,) = [one for one in caplog.records if getattr(one, "kafka_email_event", "") == "dead_lettered"]
     assert (line.name, line.levelno) == ("kafka_email.worker", logging.ERROR)
     assert ANN not in caplog.text
