@@ -32,7 +32,7 @@ async def test_the_templates_and_the_sender_are_those_of_the_worker(tmp_path: Pa
         await EmailPublisher().publish_notification_email(ADDRESS, "Ann", LINK)
         await EmailPublisher().publish_welcome_email(ADDRESS, "Ann")
     (mail,) = mails
-    assert (mail.subject, mail.html, mail.message["From"]) == ("Hi Ann", "<p>Ann</p>", "shop@example.com")
+    assert (mail.subject, mail.html, mail.message["From"]) == ("Hi Ann", "<p>Ann</p>\n", "shop@example.com")
 
 
 async def test_what_would_be_a_dead_letter_is_an_error() -> None:

@@ -54,7 +54,7 @@ async def test_named_templates_are_used_and_the_worker_can_start_again(tmp_path:
             worker.template("welcome", html="note.html", subject="Hi")
         await notify(ANN)
         (mail,) = await running.mails(1)
-        assert (mail.subject, mail.html, mail.text) == ("For Ann", "<p>Ann</p>", None)
+        assert (mail.subject, mail.html, mail.text) == ("For Ann", "<p>Ann</p>\n", None)
         health = worker.health()
         assert health
         assert health.partitions == 2
@@ -73,7 +73,7 @@ async def test_mails_go_to_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             stored = await notify(ANN)
             file = tmp_path / f"{stored.event_id}.eml"
             await eventually(file.exists, 10)
-        assert b"To: ann@example.org" in file.read_bytes()
+        assert b"To: <ann@example.org>" in file.read_bytes()
         assert running.sink.count == 0
 
 
