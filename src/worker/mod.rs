@@ -5,7 +5,9 @@
 //! of a record and every arrow between them.
 
 mod clock;
+mod cluster;
 mod consumer;
+mod dead_letters;
 mod delivery;
 mod handle;
 mod job;
@@ -45,12 +47,15 @@ pub mod timers;
 pub mod verdict;
 pub mod watch;
 
+pub(crate) use cluster::Cluster;
+pub(crate) use dead_letters::{DeadLetters, Fate, Letter, LetterSettings};
 pub(crate) use handle::{NotStarted, Worker};
 pub(crate) use job::{Answer, Job};
 pub(crate) use news::{Ending, Listener, News, Processed};
 pub(crate) use report::{Detail, Line};
 pub(crate) use settings::Settings;
 pub(crate) use status::Snapshot;
+pub(crate) use topics::Shape;
 
 pub use action::Action;
 pub use engine::Engine;
