@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from kafka_email import _logging
 from kafka_email._core import Producer, forget_inherited
-from kafka_email._token import TokenRefresher, native_token
+from kafka_email._token import TokenRefresher, kafka_tokens, native_token
 from kafka_email._wakeup import running_loop
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
 from kafka_email.topics import topic_name
@@ -291,8 +291,8 @@ class Life:
 
 def _open_producer(config: KafkaConfig, token: OAuthToken | None) -> tuple[Producer, TokenRefresher | None]:
     log_native = _logging.librdkafka.isEnabledFor(logging.DEBUG)
-    provider = config.sasl_oauth_token_provider
-    if provider is None or token is None:
+    supply = kafka_tokens(config)
+    if supply is None or token is None:
         return Producer(config.native_settings(), log_native, None), None
     producer = Producer(config.native_settings(), log_native, native_token(token))
-    return producer, TokenRefresher(producer, provider, token)
+    return producer, TokenRefresher(supply, token, lambda fresh: producer.set_token(native_token(fresh)))

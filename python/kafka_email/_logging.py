@@ -22,6 +22,7 @@ from kafka_email.exceptions import KafkaError
 
 events = logging.getLogger("kafka_email.events")
 life_cycle = logging.getLogger("kafka_email.manager")
+worker = logging.getLogger("kafka_email.worker")
 librdkafka = logging.getLogger("kafka_email.librdkafka")
 
 _REPEAT_S = 30.0
@@ -35,6 +36,13 @@ def log(level: int, event: str, message: str, **extra: Any) -> None:
     """Log a line about the life cycle of the producer; ``event`` is the stable name of what happened."""
     if life_cycle.isEnabledFor(level):
         life_cycle.log(level, message, extra=_extra(event, **extra))
+
+
+def log_worker(level: int, event: str, message: str, **extra: Any) -> None:
+    """Log a line about a delivery worker; ``event`` is the stable name of what happened."""
+    logger = librdkafka if event == "librdkafka" else worker
+    if logger.isEnabledFor(level):
+        logger.log(level, message, extra=_extra(event, **extra))
 
 
 def log_native(level: int, event: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""OAUTHBEARER tokens: obtained from the application ahead of time, and passed to the native half."""
+"""Tokens, obtained from the application ahead of time and passed to the native half."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from kafka_email.exceptions import AuthenticationError
 from kafka_email.oauth import OAuthToken, UnusableTokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from kafka_email._producer import PublishingProducer
     from kafka_email.config import KafkaConfig
     from kafka_email.oauth import TokenProvider
 
@@ -32,34 +31,82 @@ _ANSWER_WITHIN_S = 30.0
 _GLANCE_S = 0.5
 
 
-async def fetch_token(config: KafkaConfig) -> OAuthToken | None:
-    """Ask the application's provider for a token; None when the configuration has no provider.
+class TokenSupply:
+    """The application's provider of the tokens of one mechanism, such as ``OAUTHBEARER``.
+
+    Args:
+        mechanism: The mechanism, for texts.
+        provider: The provider.
+        log: Writes a line to the log, as ``_logging.log``.
+    """
+
+    def __init__(self, mechanism: str, provider: TokenProvider, log: Callable[[int, str, str], None]) -> None:
+        self.mechanism = mechanism
+        self.log = log
+        self._provider = provider
+
+    async def ask(self) -> OAuthToken:
+        """Ask for a token.
+
+        Raises:
+            AuthenticationError: The provider failed, or returned something that is not a token.
+        """
+        # In a task of its own, which tells a provider that ends by CancelledError from a caller that is cancelled.
+        asking = _begin(self._call())
+        try:
+            await asyncio.wait({asking}, timeout=_ANSWER_WITHIN_S)
+        finally:
+            asking.cancel()
+        if not asking.done():
+            raise self._failed(f"did not answer within {_ANSWER_WITHIN_S:.0f} s")
+        if asking.cancelled():
+            raise self._failed("failed with CancelledError")
+        return asking.result()
+
+    async def _call(self) -> OAuthToken:
+        provider = self._provider
+        try:
+            asked = provider() if callable(provider) else provider.token()
+            is_async = inspect.isawaitable(asked)
+            answer = await asked if is_async else asked
+            token = OAuthToken(answer) if is_async and isinstance(answer, str) else answer
+        except UnusableTokenError as error:
+            raise self._failed(f"has no usable token: {error}") from None
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            # The provider's own text may hold a secret; the type and the chain of causes say enough.
+            raise self._failed(f"failed with {type(error).__name__}") from error
+        if not is_async:
+            raise self._failed(f"has to be async: it returned {type(asked).__name__}, which cannot be awaited")
+        if not isinstance(token, OAuthToken):
+            raise self._failed(f"returned {type(token).__name__}, not str or OAuthToken")
+        return token
+
+    def _failed(self, what: str) -> AuthenticationError:
+        message = f"the {self.mechanism} token provider {what}"
+        return AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED")
+
+
+def kafka_tokens(config: KafkaConfig, log: Callable[[int, str, str], None] = _logging.log) -> TokenSupply | None:
+    """Return the supply of tokens for Kafka; None when the configuration has no provider."""
+    provider = config.sasl_oauth_token_provider
+    return None if provider is None else TokenSupply("OAUTHBEARER", provider, log)
+
+
+async def fetch_token(supply: TokenSupply | None) -> OAuthToken | None:
+    """Ask for a token, if there is a supply of them.
 
     Raises:
         AuthenticationError: The provider failed, or returned something that is not a token.
     """
-    provider = config.sasl_oauth_token_provider
-    return None if provider is None else await _ask(provider)
+    return None if supply is None else await supply.ask()
 
 
 def native_token(token: OAuthToken) -> Token:
     """Return a token that has just been obtained, as the native half takes it."""
     lifetime_s = max(token.lifetime_s, _SHORTEST_PAUSE_S / _RENEW_AT)
     return Token(value=token.value, principal=token.principal, expires_at_ms=int((time.time() + lifetime_s) * 1000))
-
-
-async def _ask(provider: TokenProvider) -> OAuthToken:
-    # In a task of its own, which tells a provider that ends by CancelledError from a caller that is cancelled.
-    asking = _begin(_call(provider))
-    try:
-        await asyncio.wait({asking}, timeout=_ANSWER_WITHIN_S)
-    finally:
-        asking.cancel()
-    if not asking.done():
-        raise _failed(f"did not answer within {_ANSWER_WITHIN_S:.0f} s")
-    if asking.cancelled():
-        raise _failed("failed with CancelledError")
-    return asking.result()
 
 
 def _begin(asking: Coroutine[Any, Any, OAuthToken]) -> asyncio.Task[OAuthToken]:
@@ -71,41 +118,21 @@ def _begin(asking: Coroutine[Any, Any, OAuthToken]) -> asyncio.Task[OAuthToken]:
     return task
 
 
-async def _call(provider: TokenProvider) -> OAuthToken:
-    try:
-        asked = provider() if callable(provider) else provider.token()
-        is_async = inspect.isawaitable(asked)
-        answer = await asked if is_async else asked
-        token = OAuthToken(answer) if is_async and isinstance(answer, str) else answer
-    except UnusableTokenError as error:
-        raise _failed(f"has no usable token: {error}") from None
-    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        # The provider's own text may hold a secret; the type and the chain of causes say enough.
-        raise _failed(f"failed with {type(error).__name__}") from error
-    if not is_async:
-        raise _failed(f"has to be async: it returned {type(asked).__name__}, which cannot be awaited")
-    if not isinstance(token, OAuthToken):
-        raise _failed(f"returned {type(token).__name__}, not str or OAuthToken")
-    return token
-
-
-def _failed(what: str) -> AuthenticationError:
-    message = f"the OAUTHBEARER token provider {what}"
-    return AuthenticationError(message, code="SASL_AUTHENTICATION_FAILED")
-
-
 class TokenRefresher:
-    """Renews the token of a producer, from a thread of its own, until it is cancelled.
+    """Renews the token of a client, from a thread of its own, until it is cancelled.
 
     The provider is called on the event loop on which this object is made, as long as that loop runs: what the provider
     uses, such as an HTTP session, may belong to it. After that, each call gets a loop of its own.
+
+    Args:
+        supply: Where tokens come from.
+        first: The token that the client has.
+        hand_over: Gives the client another one; called from any thread.
     """
 
-    def __init__(self, producer: PublishingProducer, provider: TokenProvider, first: OAuthToken) -> None:
-        self._producer = producer
-        self._provider = provider
+    def __init__(self, supply: TokenSupply, first: OAuthToken, hand_over: Callable[[OAuthToken], None]) -> None:
+        self._supply = supply
+        self._hand_over = hand_over
         self._home = asyncio.get_running_loop()
         self._cancelled = threading.Event()
         self._asking: tuple[asyncio.AbstractEventLoop, asyncio.Task[OAuthToken] | None] = self._home, None
@@ -117,18 +144,18 @@ class TokenRefresher:
         self._cancel_call()
 
     def _renew(self, pause: float) -> None:
-        failures = _Failures()
+        failures = _Failures(self._supply)
         while not self._cancelled.wait(pause):
             try:
                 token = self._ask_at_home() or asyncio.run(self._ask_here())
-                self._producer.set_token(native_token(token))
+                self._hand_over(token)
             except BaseException as error:
                 pause = _RETRY_S
                 if not self._cancelled.is_set():
                     failures.log(error)
             else:
                 pause = _pause(token)
-                failures = _Failures()
+                failures = _Failures(self._supply)
 
     def _ask_at_home(self) -> OAuthToken | None:
         """Ask on the home loop. None: it does not run, ends meanwhile, or is blocked."""
@@ -141,7 +168,7 @@ class TokenRefresher:
         def begin() -> None:
             if given_up.is_set():  # the loop rested, and another one was asked
                 return
-            task = _begin(_ask(self._provider))
+            task = _begin(self._supply.ask())
             task.add_done_callback(answered.put)
             self._set_call(home, task)
 
@@ -157,7 +184,7 @@ class TokenRefresher:
 
     async def _ask_here(self) -> OAuthToken:
         self._set_call(asyncio.get_running_loop(), asyncio.current_task())
-        return await _ask(self._provider)
+        return await self._supply.ask()
 
     def _set_call(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[OAuthToken] | None) -> None:
         self._asking = loop, task
@@ -174,7 +201,8 @@ class TokenRefresher:
 class _Failures:
     """Failures in a row. One that repeats the last one is logged every 30 s."""
 
-    def __init__(self) -> None:
+    def __init__(self, supply: TokenSupply) -> None:
+        self._supply = supply
         self._cause = ""
         self._logged_at = float("-inf")
 
@@ -184,7 +212,9 @@ class _Failures:
         if cause != self._cause or now - self._logged_at >= _REPEAT_S:
             self._cause, self._logged_at = cause, now
             with suppress(Exception):  # of a log handler or filter
-                _logging.log(logging.ERROR, "token_failed", f"cannot renew the OAUTHBEARER token: {cause}")
+                self._supply.log(
+                    logging.ERROR, "token_failed", f"cannot renew the {self._supply.mechanism} token: {cause}"
+                )
 
 
 def _pause(token: OAuthToken) -> float:

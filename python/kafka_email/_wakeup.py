@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kafka_email._core import Mailbox
+    from kafka_email._core import Mailbox, Worker
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -31,7 +31,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
         raise RuntimeError(message) from None
 
 
-def listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> Callable[[], object]:
+def listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox | Worker) -> Callable[[], object]:
     """Let the loop call ``mailbox.settle`` whenever the socket of the mailbox is readable; return what ends that.
 
     Only the loop keeps the mailbox alive: if nobody closes it, both are garbage together.
@@ -39,7 +39,7 @@ def listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> Callable[[], ob
     return Context().run(_listen, loop, mailbox)
 
 
-def _listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> Callable[[], object]:
+def _listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox | Worker) -> Callable[[], object]:
     try:
         loop.add_reader(mailbox.fileno(), mailbox.settle)
     except NotImplementedError:  # the Proactor loop of Windows has no add_reader
@@ -49,7 +49,7 @@ def _listen(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> Callable[[], o
     return partial(loop.remove_reader, mailbox.fileno())
 
 
-async def _read(loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
+async def _read(loop: asyncio.AbstractEventLoop, mailbox: Mailbox | Worker) -> None:
     # `fromfd` duplicates the descriptor: closing the copy leaves the one of the mailbox open.
     family = socket.AF_INET if sys.platform == "win32" else socket.AF_UNIX
     with socket.fromfd(mailbox.fileno(), family, socket.SOCK_STREAM) as bell:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import kafka_manager
 from kafka_email.producers.email_publisher import EmailPublisher
+from kafka_email.worker import Worker
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response, status
@@ -21,7 +22,14 @@ from pydantic import BeforeValidator
 if TYPE_CHECKING:
     from kafka_email.config import KafkaConfig
 
-__all__ = ["EmailPublisherDep", "add_exception_handlers", "email_publisher", "health_router", "kafka_lifespan"]
+__all__ = [
+    "EmailPublisherDep",
+    "add_exception_handlers",
+    "email_lifespan",
+    "email_publisher",
+    "health_router",
+    "kafka_lifespan",
+]
 
 _running: list[FastAPI] = []
 
@@ -51,6 +59,29 @@ async def kafka_lifespan(app: FastAPI, config: KafkaConfig | None = None) -> Asy
         _running.remove(app)
         if not _running:
             await kafka_manager.stop()
+
+
+@asynccontextmanager
+async def email_lifespan(
+    app: FastAPI, worker: Worker | None = None, config: KafkaConfig | None = None
+) -> AsyncIterator[None]:
+    """Start the manager and a delivery worker with the application, and stop both with it.
+
+    Use it as it is, ``FastAPI(lifespan=email_lifespan)``, or inside a lifespan of your own:
+    ``async with email_lifespan(app, worker):``. Each process of the application has a worker then.
+
+    Args:
+        app: The application.
+        worker: The worker; ``Worker(kafka=config)``, configured by the environment, when None.
+        config: The configuration of the manager; ``kafka_config`` when None.
+
+    Raises:
+        RuntimeError: As :func:`kafka_lifespan`.
+        KafkaError: As :meth:`kafka_email.KafkaManager.start` and :meth:`kafka_email.worker.Worker.start`.
+        pydantic.ValidationError: The environment is not valid.
+    """
+    async with kafka_lifespan(app, config), worker or Worker(kafka=config):
+        yield
 
 
 def email_publisher() -> EmailPublisher:

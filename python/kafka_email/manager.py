@@ -18,7 +18,7 @@ from kafka_email import _logging
 from kafka_email._core import Health, StopCounts, librdkafka_version, release_mailbox
 from kafka_email._encoding import Headers, encode_headers, encode_key
 from kafka_email._life import Life, Opening, StandInT
-from kafka_email._token import fetch_token
+from kafka_email._token import fetch_token, kafka_tokens
 from kafka_email._tracing import sending
 from kafka_email._validation import encode_event, event_type
 from kafka_email._wakeup import running_loop
@@ -96,7 +96,7 @@ class KafkaManager:
         chosen = config or _default_config()
         if not self._life.resume():
             running_loop()
-            opening = self._life.open(chosen, await fetch_token(chosen))
+            opening = self._life.open(chosen, await fetch_token(kafka_tokens(chosen)))
             if opening is not None:
                 await self._connect(opening)
         if self._life.is_running_with_another(chosen):

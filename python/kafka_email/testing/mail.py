@@ -1,4 +1,4 @@
-"""A mail that an SMTP sink has received."""
+"""Mails, as a test reads them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,13 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-__all__ = ["ReceivedMail"]
+__all__ = ["CapturedMail", "ReceivedMail"]
 
 
-@dataclass(frozen=True, repr=False)
-class ReceivedMail:
-    """A mail, as the client sent it. Its ``repr`` shows no personal data.
+class Content:
+    """The content of a mail, decoded."""
 
-    Attributes:
-        sender: Sender of the envelope, empty for a bounce.
-        recipients: Recipients of the envelope.
-        raw: The content, without the dots that SMTP adds.
-        event_id: What stands before the ``@`` in the Message-ID, None without a Message-ID. The worker puts the event's
-            id there.
-    """
-
-    sender: str
-    recipients: tuple[str, ...]
     raw: bytes
-    event_id: str | None
 
     @cached_property
     def message(self) -> EmailMessage:
@@ -54,6 +42,42 @@ class ReceivedMail:
         part = self.message.get_body((kind,))
         # SMTP ends lines with CRLF.
         return None if part is None else str(cast("EmailMessage", part).get_content()).replace("\r\n", "\n")
+
+
+@dataclass(frozen=True, repr=False)
+class CapturedMail(Content):
+    """A mail that a worker would have sent. Its ``repr`` shows no personal data.
+
+    Attributes:
+        email_type: ``verification`` and so on.
+        recipient: Recipient of the envelope.
+        raw: The content.
+    """
+
+    email_type: str
+    recipient: str
+    raw: bytes
+
+    def __repr__(self) -> str:
+        return f"<CapturedMail {self.email_type} bytes={len(self.raw)}>"
+
+
+@dataclass(frozen=True, repr=False)
+class ReceivedMail(Content):
+    """A mail, as the client sent it. Its ``repr`` shows no personal data.
+
+    Attributes:
+        sender: Sender of the envelope, empty for a bounce.
+        recipients: Recipients of the envelope.
+        raw: The content, without the dots that SMTP adds.
+        event_id: What stands before the ``@`` in the Message-ID, None without a Message-ID. The worker puts the event's
+            id there.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+    event_id: str | None
 
     def __repr__(self) -> str:
         return f"<ReceivedMail event_id={self.event_id!r} recipients={len(self.recipients)} bytes={len(self.raw)}>"

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_email.manager import kafka_manager
-from kafka_email.testing import CapturedEvents, EmbeddedBroker, SmtpSink, capture_events
+from kafka_email.testing import CapturedEvents, CapturedMail, EmbeddedBroker, SmtpSink, capture_events
+from kafka_email.testing import captured_mails as capture_mails
 
 _no_broker = pytest.StashKey[bool]()
 
@@ -50,6 +51,13 @@ def session_captured_emails() -> Iterator[CapturedEvents]:
     """Record what all tests of the session publish; ``clear()`` drops it."""
     with capture_events() as captured:
         yield captured
+
+
+@pytest.fixture
+def captured_mails() -> Iterator[list[CapturedMail]]:
+    """Render the mails of what one test publishes, as in a ``captured_mails()`` block."""
+    with capture_mails() as mails:
+        yield mails
 
 
 @pytest.fixture
