@@ -60,7 +60,8 @@ impl DeadLettersRef {
     /// Remembers that nobody wants a letter any more.
     fn drop(&self, py: Python<'_>, letter: &DeadLetter) -> PyResult<()> {
         let letter = Arc::clone(&letter.0);
-        self.call(py, move |letters| letters.settle(&letter, Fate::Dropped)).map(drop)
+        self.call(py, move |letters| letters.settle(&letter, Fate::Dropped))?;
+        Ok(())
     }
 }
 

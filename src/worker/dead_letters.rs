@@ -198,7 +198,7 @@ impl DeadLetters {
             Ok(delivery) => match runtime.block_on(delivery) {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err((error, _))) => code_of(&error),
-                Err(_) => Code::Destroy,
+                Err(_) => Code::BrokerDestroy,
             },
         };
         Err(self.failure(code, topic))

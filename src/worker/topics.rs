@@ -72,8 +72,8 @@ impl Topics {
         if missing.is_empty() {
             return Ok(());
         }
-        let replication = TopicReplication::Fixed(shape.replication);
-        let new: Vec<_> = missing.iter().map(|topic| NewTopic::new(topic, shape.partitions, replication)).collect();
+        let replication = || TopicReplication::Fixed(shape.replication);
+        let new: Vec<_> = missing.iter().map(|topic| NewTopic::new(topic, shape.partitions, replication())).collect();
         let options = AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout));
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|_| Trouble::Unreachable(Code::CriticalSystemResource))?;
