@@ -395,7 +395,7 @@ class DeadLetter:
     @property
     def headers(self) -> list[tuple[str, bytes | None]]: ...
 
-# The dead letters of one topic that nobody replayed or dropped. `settings`: connection, group_id, topic, consumer_options.
+# The open dead letters of one topic. `settings`: connection, group_id, topic, consumer_options.
 @final
 class DeadLetters:
     def __new__(cls, settings: dict[str, Any], token: Token | None) -> DeadLetters: ...

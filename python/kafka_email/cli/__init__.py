@@ -56,7 +56,7 @@ def run() -> int:
         error.show()
         return error.exit_code
     except Exception as error:  # whatever it is, a traceback helps no user
-        failure = one_line(error)
-        failure.show()
-        return failure.code
+        unforeseen = one_line(error)
+        unforeseen.show()
+        return unforeseen.code
     return code if isinstance(code, int) else 0

@@ -35,7 +35,7 @@ _GRACE_S = 10
 )
 @log.log_options
 def dev(command: tuple[str, ...], mails: Path, log_format: str, log_level: str) -> None:
-    """Run a Kafka and a worker in this process, for development, and COMMAND, such as: -- uvicorn app:app
+    """Run a Kafka and a worker in this process, for development, and a command such as ``-- uvicorn app:app``.
 
     COMMAND finds the Kafka in KAFKA_BOOTSTRAP_SERVERS. Mails are printed and written as .eml files; with SMTP_HOST they
     are sent instead. Ctrl-C ends both. The exit code is that of COMMAND.
@@ -110,7 +110,7 @@ def _exit_code(code: int) -> int:
 
 async def _print(folder: Path) -> None:
     """Print the mails that are written to a folder from now on, until the task is cancelled, and then the last ones."""
-    seen = set(folder.glob("*.eml"))
+    seen = _mails_in(folder)
     try:
         while True:
             _print_new(folder, seen)
@@ -120,7 +120,11 @@ async def _print(folder: Path) -> None:
 
 
 def _print_new(folder: Path, seen: set[Path]) -> None:
-    new = sorted(set(folder.glob("*.eml")) - seen, key=lambda file: file.stat().st_mtime)
+    new = sorted(_mails_in(folder) - seen, key=lambda file: file.stat().st_mtime)
     for file in new:
         seen.add(file)
         click.echo(f"\n----- {file}\n{as_text(file.read_bytes())}\n-----", nl=True)
+
+
+def _mails_in(folder: Path) -> set[Path]:
+    return set(folder.glob("*.eml"))
