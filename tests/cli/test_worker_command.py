@@ -11,7 +11,7 @@ import pytest
 
 from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
 from kafka_email.testing import EmbeddedBroker, SmtpSink
-from support.cli import Running, eventually, run, running, variables
+from support.cli import eventually, run, running, variables
 from support.ports import HOST, free_port
 
 JSON = ("--log-format", "json")
@@ -65,14 +65,6 @@ async def test_a_signal_drains_it_and_its_pages_answer_meanwhile(broker: Embedde
     assert worker.events[-1] == "worker_stopped"
     assert {"worker_started", "partitions_assigned", "delivered"} <= set(worker.events)
     assert "ada0@example.com" not in "".join(worker.lines)
-
-
-async def at_work(broker: EmbeddedBroker, sink: SmtpSink, worker: Running) -> None:
-    """A worker that waits for a slow mail server."""
-    worker.wait_for("partitions_assigned")
-    eventually(lambda: sink.count == 1, "the first mail")
-    sink.delay_ms = 20_000
-    await publish(broker, 2)
 
 
 @pytest.mark.parametrize("code", [3, 130])

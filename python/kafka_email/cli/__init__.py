@@ -18,8 +18,8 @@ from kafka_email.cli.worker import worker
 
 __all__ = ["commands", "run"]
 
-_CLOSED_PIPE = 141
-"""What a shell reports of a program that SIGPIPE ended."""
+_CLOSED_PIPE = 1
+"""As click has it."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
