@@ -44,8 +44,8 @@ def main() -> None:
             print(f"  Kafka        {kafka_is}\n  application  {url}")
             event_ids = show_requests(client)
             show_events(topic, event_ids)
-            show_mails(sink, event_ids)
             show_health(client)
+            show_mails(sink, event_ids)
             show_heading("All as expected", GREEN)
             if os.environ.get("SERVE"):
                 serve_until_interrupted(url)
