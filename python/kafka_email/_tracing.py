@@ -123,11 +123,13 @@ def processing(place: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator
     from opentelemetry.trace import use_span
 
     try:
-        with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        with use_span(span, record_exception=False, set_status_on_exception=False):
             yield True
     except BaseException as error:
         _fail_processing(span, type(error).__name__)
         raise
+    finally:
+        span.end()
 
 
 def trace_processed(news: Mapping[str, Any]) -> None:

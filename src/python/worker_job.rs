@@ -1,5 +1,7 @@
 //! What crosses between the worker and a handler: a call, and the mail that may come back.
 
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -46,7 +48,7 @@ impl WorkerJob {
             username: event.username,
             link: event.link,
             timestamp: event.timestamp,
-            metadata: pythonize::pythonize(py, &event.metadata)?.unbind(),
+            metadata: parsed(py, &event.metadata)?,
             event_id: record.event_id().map(ToString::to_string),
             headers: record.headers().iter().map(header).collect(),
             topic: record.partition().topic().to_owned(),
@@ -56,6 +58,12 @@ impl WorkerJob {
             attempt,
         })
     }
+}
+
+/// As Python's own `json` reads it: pythonize would show how serde_json keeps numbers of any precision.
+fn parsed(py: Python<'_>, metadata: &serde_json::Map<String, serde_json::Value>) -> PyResult<Py<PyAny>> {
+    let json = serde_json::to_string(metadata).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (json,))?.unbind())
 }
 
 /// The native form of a `kafka_email.worker.Mail`.
