@@ -6,7 +6,7 @@ They are served by threads, so that they answer while the event loop is busy, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SLOWEST_CLIENT_S = 5
 _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_NO_METRICS = b"the metrics need prometheus-client: pip install 'kafka-email[prometheus]'\n"
 
 
 @contextmanager
@@ -61,26 +63,14 @@ class _Answers:
     def __init__(self, worker: Worker, draining: Event) -> None:
         self._worker = worker
         self._draining = draining
-        try:
-            from prometheus_client import CollectorRegistry, generate_latest
-
-            from kafka_email.metrics import KafkaEmailWorkerCollector
-        except ImportError:
-            text = b"the metrics need prometheus-client: pip install 'kafka-email[prometheus]'\n"
-            self._metrics = lambda: (HTTPStatus.NOT_IMPLEMENTED, _TEXT, text)
-        else:
-            registry = CollectorRegistry()
-            KafkaEmailWorkerCollector(worker, registry)
-            self._metrics = lambda: (
-                HTTPStatus.OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                generate_latest(registry),
-            )
+        self._generate = _generator(worker)
 
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         match path.partition("?")[0]:
             case "/metrics":
-                return self._metrics()
+                if self._generate is None:
+                    return HTTPStatus.NOT_IMPLEMENTED, _TEXT, _NO_METRICS
+                return HTTPStatus.OK, _METRICS, self._generate()
             case "/healthz":
                 health = self._worker.health()
                 status = HTTPStatus.INTERNAL_SERVER_ERROR if health.is_stuck else HTTPStatus.OK
@@ -91,6 +81,19 @@ class _Answers:
             case _:
                 return HTTPStatus.NOT_FOUND, _TEXT, b"the pages are /healthz, /readyz and /metrics\n"
         return status, _JSON, json.dumps(health.as_dict()).encode()
+
+
+def _generator(worker: Worker) -> Callable[[], bytes] | None:
+    """What writes the metrics; None without prometheus-client."""
+    try:
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        from kafka_email.metrics import KafkaEmailWorkerCollector
+    except ImportError:
+        return None
+    registry = CollectorRegistry()
+    KafkaEmailWorkerCollector(worker, registry)
+    return lambda: bytes(generate_latest(registry))
 
 
 class _Pages(BaseHTTPRequestHandler):
