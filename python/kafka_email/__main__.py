@@ -9,9 +9,13 @@ def main() -> None:
         import click  # noqa: F401
     except ImportError:
         sys.exit("kafka-email: the command line needs click: pip install 'kafka-email[cli]'")
-    from kafka_email.cli import run
+    try:
+        from kafka_email.cli import run
 
-    sys.exit(run())
+        code = run()
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":
