@@ -1,9 +1,10 @@
-"""Shows the example application at work: HTTP requests in, events in Kafka, both checked.
+"""Shows the example application at work: HTTP requests in, events in Kafka, mails out, all checked.
 
 Uses a broker inside the process, or the Kafka that KAFKA_BOOTSTRAP_SERVERS names. SERVE=1 leaves the application
 running.
 """
 
+import asyncio
 import json
 import os
 import socket
@@ -20,7 +21,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from fastapi_app import app
 
 from kafka_email import kafka_config
-from kafka_email.testing import EmbeddedBroker
+from kafka_email.testing import EmbeddedBroker, SmtpSink
+from kafka_email.worker import SmtpConfig, Worker, WorkerConfig
 
 ADA, GRACE = "ada@example.com", "grace.hopper@example.com"
 PATIENCE_S = 15.0
@@ -33,12 +35,17 @@ class DemoError(Exception):
 def main() -> None:
     with kafka() as kafka_is:
         topic = TopicReader()
-        with serving() as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
+        with (
+            delivering() as sink,
+            serving() as url,
+            httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client,
+        ):
             show_heading("A web application that asks for e-mails")
             print(f"  Kafka        {kafka_is}\n  application  {url}")
             event_ids = show_requests(client)
             show_events(topic, event_ids)
             show_health(client)
+            show_mails(sink, event_ids)
             show_heading("All as expected", GREEN)
             if os.environ.get("SERVE"):
                 serve_until_interrupted(url)
@@ -81,6 +88,20 @@ def show_event(record: Message) -> None:
     for name, value in headers_of(record).items():
         print(f"    {paint(f'{name}: {value}', DIM)}")
     print("    " + json.dumps(value_of(record), indent=2).replace("\n", "\n    ") + "\n")
+
+
+def show_mails(sink: SmtpSink, event_ids: list[str]) -> None:
+    """Wait until the worker has delivered the mails, and show the first."""
+    show_heading("Mails that the worker delivered")
+    deadline = time.monotonic() + PATIENCE_S
+    while not set(event_ids) <= (mails := {mail.event_id: mail for mail in sink.mails}).keys():
+        expect(time.monotonic() < deadline, f"{len(mails)} mails arrived")
+        time.sleep(0.05)
+    for event_id in event_ids:
+        mail = mails[event_id]
+        print(f"  to {paint(', '.join(mail.recipients), BOLD)}: {mail.subject}")
+    expect(mails[event_ids[0]].recipients == (ADA,), "a mail went to somebody else")
+    print("\n    " + (mails[event_ids[0]].text or "").replace("\n", "\n    "))
 
 
 def show_health(client: httpx.Client) -> None:
@@ -162,6 +183,33 @@ def kafka() -> Iterator[str]:
     with EmbeddedBroker() as broker:
         kafka_config.bootstrap_servers = broker.bootstrap_servers.split(",")
         yield f"{kafka_config.bootstrap_servers_string} (embedded in this process)"
+
+
+@contextmanager
+def delivering() -> Iterator[SmtpSink]:
+    """Deliver the mails by a worker on an event loop of its own; yields the mail server, which keeps them."""
+    with SmtpSink() as sink:
+        worker = Worker(
+            # Topics that are new are found within a second.
+            WorkerConfig(
+                from_address="shop@example.com",
+                group_id="kafka-email-demo",
+                consumer_options={"topic.metadata.refresh.interval.ms": "1000"},
+            ),
+            kafka=kafka_config,
+            smtp=SmtpConfig(host=sink.host, port=sink.port, security="none"),
+        )
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(worker.start(), loop).result()
+            yield sink
+        finally:
+            asyncio.run_coroutine_threadsafe(worker.stop(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from kafka_email.exceptions import KafkaError
 __all__ = [
     "LOG_EVENTS",
     "Batch",
+    "DeadLetter",
+    "DeadLetters",
     "EmbeddedBroker",
     "Gauges",
     "Health",
@@ -31,10 +33,12 @@ __all__ = [
     "WorkerJob",
     "WorkerSnapshot",
     "__version__",
+    "check_smtp",
     "count_invalid",
     "forget_inherited",
     "librdkafka_version",
     "metrics",
+    "missing_topics",
     "release_mailbox",
 ]
 
@@ -380,8 +384,38 @@ class Worker:
     def set_smtp_token(self, token: str) -> None: ...
     def snapshot(self) -> WorkerSnapshot: ...
 
+# A dead letter. It is personal data.
+@final
+class DeadLetter:
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+
+# The open dead letters of one topic. `settings`: connection, group_id, topic, consumer_options.
+@final
+class DeadLetters:
+    def __new__(cls, settings: dict[str, Any], token: Token | None) -> DeadLetters: ...
+    def next(self) -> DeadLetter | None: ...
+    def replay(self, letter: DeadLetter) -> bool: ...
+    def drop(self, letter: DeadLetter) -> None: ...
+
+def check_smtp(settings: dict[str, Any], token: str | None) -> str | None: ...
 def count_invalid() -> None: ...
 def forget_inherited() -> None: ...
 def librdkafka_version() -> str: ...
 def metrics() -> Metrics: ...
+def missing_topics(
+    connection: dict[str, Any],
+    topics: list[str],
+    shape: tuple[int, int] | None,
+    timeout: timedelta,
+    token: Token | None,
+) -> list[str]: ...
 def release_mailbox() -> None: ...

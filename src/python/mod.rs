@@ -7,8 +7,10 @@
 mod batch;
 mod blocking;
 mod broker;
+mod checks;
 mod clock;
 mod context;
+mod dead_letters;
 mod encoder;
 mod exceptions;
 mod finalization;
@@ -45,6 +47,10 @@ pub mod _core {
     #[pymodule_export]
     use super::broker::{EmbeddedBrokerRef, StoredRecord};
     #[pymodule_export]
+    use super::checks::{check_smtp, missing_topics};
+    #[pymodule_export]
+    use super::dead_letters::{DeadLetter, DeadLettersRef};
+    #[pymodule_export]
     use super::mailbox::Mailbox;
     #[pymodule_export]
     use super::mailboxes::{forget_inherited, release_mailbox};
@@ -60,7 +66,6 @@ pub mod _core {
     use super::reports::{Gauges, Health, StopCounts};
     #[pymodule_export]
     use super::sink::SmtpSinkRef;
-
     #[pymodule_export]
     use super::worker::{WorkerRef, WorkerSnapshot};
     #[pymodule_export]

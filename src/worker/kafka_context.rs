@@ -2,22 +2,30 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
+use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::librdkafka::LatestToken;
 
-/// Answers for clients whose errors the caller of each request hears of anyway.
+/// Answers for clients whose errors the caller of each request hears of anyway, or finds in `errors`.
 #[derive(Clone)]
 pub(super) struct KafkaContext {
     token: Arc<LatestToken>,
+    errors: Option<Arc<BrokerErrors>>,
 }
 
 impl KafkaContext {
     pub(super) fn new(token: Arc<LatestToken>) -> Self {
-        Self { token }
+        Self { token, errors: None }
+    }
+
+    /// Keeps what is wrong with each broker.
+    pub(super) fn noting(token: Arc<LatestToken>, errors: Arc<BrokerErrors>) -> Self {
+        Self { token, errors: Some(errors) }
     }
 }
 
@@ -26,7 +34,11 @@ impl ClientContext for KafkaContext {
 
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
-    fn error(&self, _: KafkaError, _: &str) {}
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let (Some(errors), Some(code)) = (&self.errors, error.rdkafka_error_code()) {
+            errors.note(code, reason, Instant::now());
+        }
+    }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         self.token.with(|token| {

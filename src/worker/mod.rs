@@ -6,7 +6,9 @@
 pub mod engine;
 
 mod clock;
+mod cluster;
 mod consumer;
+mod dead_letters;
 mod delivery;
 mod handle;
 mod job;
@@ -20,9 +22,12 @@ mod status;
 mod topics;
 mod undertaker;
 
+pub(crate) use cluster::Cluster;
+pub(crate) use dead_letters::{DeadLetters, Fate, Letter, LetterSettings};
 pub(crate) use handle::{NotStarted, Worker};
 pub(crate) use job::{Answer, Job};
 pub(crate) use news::{Ending, Listener, News, Processed};
 pub(crate) use report::{Detail, Line};
 pub(crate) use settings::Settings;
 pub(crate) use status::Snapshot;
+pub(crate) use topics::Shape;

@@ -169,15 +169,12 @@ impl Settings {
 
     /// librdkafka's configuration of the consumer.
     pub(super) fn consumer_config(&self) -> ClientConfig {
-        let mut config = self.connection.client_config();
+        let mut config = reading(&self.connection);
         config
             .set("group.id", &self.worker.group_id)
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
             .set("queued.max.messages.kbytes", LOCAL_QUEUE_KIB.to_string())
             .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string());
         for (name, value) in &self.worker.consumer_options {
@@ -188,15 +185,30 @@ impl Settings {
 
     /// librdkafka's configuration of the producer of dead letters.
     pub(super) fn producer_config(&self) -> ClientConfig {
-        let mut config = self.connection.client_config();
-        config
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "0")
-            .set("partitioner", "murmur2_random")
-            .set("message.timeout.ms", DEAD_LETTER_TIMEOUT.as_millis().to_string())
-            .set("message.max.bytes", LARGEST_DEAD_LETTER.to_string());
-        config
+        storing(&self.connection)
     }
+}
+
+/// librdkafka's configuration of a consumer whose owner commits.
+pub(super) fn reading(connection: &ConnectionSettings) -> ClientConfig {
+    let mut config = connection.client_config();
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest");
+    config
+}
+
+/// librdkafka's configuration of a producer that stores each record once, whatever its size.
+pub(super) fn storing(connection: &ConnectionSettings) -> ClientConfig {
+    let mut config = connection.client_config();
+    config
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "0")
+        .set("partitioner", "murmur2_random")
+        .set("message.timeout.ms", DEAD_LETTER_TIMEOUT.as_millis().to_string())
+        .set("message.max.bytes", LARGEST_DEAD_LETTER.to_string());
+    config
 }
 
 fn seconds(number: f64) -> Duration {

@@ -20,6 +20,88 @@ pub(super) enum Trouble {
     Missing(String),
 }
 
+/// How a topic is created.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    /// Number of partitions.
+    pub(crate) partitions: i32,
+    /// Replicas of each partition.
+    pub(crate) replication: i32,
+}
+
+impl Shape {
+    /// The brokers decide.
+    pub(crate) const DEFAULT: Self = Self { partitions: BROKERS_DEFAULT, replication: BROKERS_DEFAULT };
+}
+
+/// Asks a cluster about its topics.
+pub(super) struct Topics {
+    admin: AdminClient<KafkaContext>,
+    timeout: Duration,
+}
+
+impl Topics {
+    /// `timeout` is for each question.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub(super) fn new(config: &ClientConfig, context: KafkaContext, timeout: Duration) -> Result<Self, Trouble> {
+        let admin = AdminClient::from_config_and_context(config, context).map_err(|error| unreachable_by(&error))?;
+        Ok(Self { admin, timeout })
+    }
+
+    /// Those of `topics` and their dead-letter topics that do not exist.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub(super) fn missing(&self, topics: &[String]) -> Result<Vec<String>, Trouble> {
+        let mut missing = Vec::new();
+        for topic in topics.iter().flat_map(|topic| [topic.clone(), dead_letter_topic(topic)]) {
+            if !self.exists(&topic)? {
+                missing.push(topic);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Creates topics; it does not matter if somebody else is faster.
+    ///
+    /// # Errors
+    /// When one is missing afterwards, or nobody knows.
+    pub(super) fn create(&self, missing: &[String], shape: Shape) -> Result<(), Trouble> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let replication = || TopicReplication::Fixed(shape.replication);
+        let new: Vec<_> = missing.iter().map(|topic| NewTopic::new(topic, shape.partitions, replication())).collect();
+        let options = AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|_| Trouble::Unreachable(Code::CriticalSystemResource))?;
+        let results =
+            runtime.block_on(self.admin.create_topics(&new, &options)).map_err(|error| unreachable_by(&error))?;
+        let failed = results.into_iter().filter_map(Result::err);
+        match failed.into_iter().find(|(_, code)| *code != Code::TopicAlreadyExists) {
+            None => Ok(()),
+            Some((topic, code)) => Err(Trouble::Missing(format!(
+                "topic {topic} does not exist and cannot be created ({code}): create it, or grant Create on it"
+            ))),
+        }
+    }
+
+    fn exists(&self, topic: &str) -> Result<bool, Trouble> {
+        let metadata =
+            self.admin.inner().fetch_metadata(Some(topic), self.timeout).map_err(|error| unreachable_by(&error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        match found.and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from) {
+            None => Ok(found.is_some()),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(false),
+            // It exists, or will in a moment.
+            Some(Code::LeaderNotAvailable) => Ok(true),
+            Some(code) => Err(Trouble::Missing(format!("cannot look up topic {topic}: {code}; grant Describe on it"))),
+        }
+    }
+}
+
 /// Creates those of `topics` and their dead-letter topics that do not exist. Blocks up to some times `timeout`.
 ///
 /// # Errors
@@ -29,54 +111,14 @@ pub(super) fn ensure(
     context: KafkaContext,
     topics: &[String],
     timeout: Duration,
-) -> Result<Vec<String>, Trouble> {
-    let admin = AdminClient::from_config_and_context(config, context).map_err(|error| unreachable_by(&error))?;
-    let mut missing = Vec::new();
-    for topic in topics.iter().flat_map(|topic| [topic.clone(), dead_letter_topic(topic)]) {
-        if !exists(&admin, &topic, timeout)? {
-            missing.push(topic);
-        }
-    }
-    if !missing.is_empty() {
-        create(&admin, &missing, timeout)?;
-    }
-    Ok(missing)
+) -> Result<(), Trouble> {
+    let cluster = Topics::new(config, context, timeout)?;
+    cluster.create(&cluster.missing(topics)?, Shape::DEFAULT)
 }
 
 /// Where the dead letters of a topic go.
 pub(super) fn dead_letter_topic(topic: &str) -> String {
     format!("{topic}-dlt")
-}
-
-fn exists(admin: &AdminClient<KafkaContext>, topic: &str, timeout: Duration) -> Result<bool, Trouble> {
-    let metadata = admin.inner().fetch_metadata(Some(topic), timeout).map_err(|error| unreachable_by(&error))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    match found.and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from) {
-        None => Ok(found.is_some()),
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(false),
-        // It exists, or will in a moment.
-        Some(Code::LeaderNotAvailable) => Ok(true),
-        Some(code) => Err(Trouble::Missing(format!("cannot look up topic {topic}: {code}; grant Describe on it"))),
-    }
-}
-
-fn create(admin: &AdminClient<KafkaContext>, missing: &[String], timeout: Duration) -> Result<(), Trouble> {
-    let new: Vec<_> = missing
-        .iter()
-        .map(|topic| NewTopic::new(topic, BROKERS_DEFAULT, TopicReplication::Fixed(BROKERS_DEFAULT)))
-        .collect();
-    let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.map_err(|_| Trouble::Unreachable(Code::CriticalSystemResource))?;
-    let results = runtime.block_on(admin.create_topics(&new, &options)).map_err(|error| unreachable_by(&error))?;
-    let failed = results.into_iter().filter_map(Result::err);
-    // Another worker may have been faster.
-    match failed.into_iter().find(|(_, code)| *code != Code::TopicAlreadyExists) {
-        None => Ok(()),
-        Some((topic, code)) => Err(Trouble::Missing(format!(
-            "topic {topic} does not exist and cannot be created ({code}): create it, or grant Create on it"
-        ))),
-    }
 }
 
 fn unreachable_by(error: &KafkaError) -> Trouble {

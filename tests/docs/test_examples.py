@@ -29,6 +29,8 @@ def test_the_demo_shows_events_and_health() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "\033" not in done.stdout
     assert done.stdout.count("ce_id: ") == 3
+    assert "to ada@example.com: " in done.stdout
+    assert "https://shop.example.com/verify?token=" in done.stdout
     assert '"healthy": true' in done.stdout
     assert done.stdout.endswith("All as expected\n")
 

@@ -13,6 +13,8 @@ import kafka_email
 from kafka_email import KafkaConfig, _core, exceptions
 from kafka_email.config import SmtpConfig, WorkerConfig, foreign
 from kafka_email.config.base import GuardedSettings
+from kafka_email.metrics import KafkaEmailWorkerCollector
+from kafka_email.worker import Worker
 
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -67,9 +69,26 @@ def test_the_errors_of_operations_exist() -> None:
 
 def test_the_log_table_equals_the_events_that_are_logged() -> None:
     rows = [plain(row[0]) for row in table(OPERATIONS, "Log lines")]
-    in_python = [name for source in Path(kafka_email.__file__).parent.rglob("*.py") for name in logged_by(source)]
+    package = Path(kafka_email.__file__).parent
+    sources = [source for source in package.rglob("*.py") if not source.is_relative_to(package / "worker")]
+    in_python = [name for source in sources for name in logged_by(source)]
     assert sorted(rows) == sorted({*_core.LOG_EVENTS, *in_python})
     assert len(set(_core.LOG_EVENTS)) == len(_core.LOG_EVENTS)
+
+
+def test_the_log_table_of_the_worker_equals_the_events_that_are_logged() -> None:
+    rows = [plain(row[0]) for row in table(OPERATIONS, "Log lines of the worker")]
+    line = re.compile(r"""(?:Line::(?:debug|info|warning|error)\(|partitions_line\([\w:]+,)\s*"([a-z_]+)\"""")
+    native = {name for file in ROOT.glob("src/worker/**/*.rs") for name in line.findall(file.read_text())}
+    sources = Path(kafka_email.__file__).parent.joinpath("worker").rglob("*.py")
+    assert sorted(rows) == sorted(native | {name for source in sources for name in logged_by(source)})
+
+
+def test_the_metrics_table_of_the_worker_equals_the_metrics() -> None:
+    rows = {plain(name): kind for name, kind, _ in table(OPERATIONS, "Metrics of the worker")}
+    families = KafkaEmailWorkerCollector(Worker()).collect()
+    names = {f"{each.name}_total" if each.type == "counter" else each.name: each.type for each in families}
+    assert rows == names
 
 
 def logged_by(source: Path) -> Iterator[str]:

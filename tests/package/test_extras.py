@@ -29,8 +29,15 @@ else:
 """)
 
 
+def test_a_command_line_without_click_says_what_to_install() -> None:
+    script = "import sys; sys.modules['click'] = None; from kafka_email.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    message = "kafka-email: the command line needs click: pip install 'kafka-email[cli]'\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
 def test_the_package_alone_imports_none_of_them() -> None:
     run("""
 import sys, kafka_email, kafka_email.testing
-assert not {"fastapi", "opentelemetry", "prometheus_client", "pytest"} & set(sys.modules)
+assert not {"click", "fastapi", "opentelemetry", "prometheus_client", "pytest"} & set(sys.modules)
 """)

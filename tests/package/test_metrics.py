@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from kafka_email import EmailPublisher, KafkaError, KafkaTimeoutError, MessageTooLargeError
-from kafka_email.metrics import KafkaEmailCollector
+from kafka_email.metrics import KafkaEmailCollector, KafkaEmailWorkerCollector
+from kafka_email.worker import Worker
 from support.package.embedded import eventually, publish, started
 from support.ports import free_port
 
@@ -156,6 +157,9 @@ def test_dashboard_and_alerts_name_metrics_that_exist() -> None:
     text = generate_latest(registry).decode()
     exposed = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
     exposed.add("kafka_email_broker_round_trip_seconds")  # has no sample before a broker was asked
+    worker = KafkaEmailWorkerCollector(Worker(), registry)
+    ends = {"counter": ["_total"], "histogram": ["_bucket"]}
+    exposed |= {each.name + end for each in worker.describe() for end in ends.get(each.type, [""])}
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     rules = yaml.safe_load((DEPLOY / "prometheus-alerts.yaml").read_text())

@@ -5,6 +5,7 @@
 //! an event as well: the caller answers it, later, by [`Consumer::assign`] or [`Consumer::unassign`].
 
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
@@ -37,6 +38,16 @@ impl Consumer {
     /// # Errors
     /// When a property is unknown, impossible, or names a file that cannot be used.
     pub(crate) fn create(config: &ClientConfig, topics: &[&str]) -> Result<Self, KafkaError> {
+        let consumer = Self::alone(config)?;
+        consumer.subscribe(topics).map_err(|code| KafkaError::Subscription(code.to_string()))?;
+        Ok(consumer)
+    }
+
+    /// Creates a consumer that joins no group: its caller chooses the partitions, with [`Self::read`].
+    ///
+    /// # Errors
+    /// As in [`Self::create`].
+    pub(crate) fn alone(config: &ClientConfig) -> Result<Self, KafkaError> {
         let native_config = config.create_native_config()?;
         let events = sys::RD_KAFKA_EVENT_FETCH
             | sys::RD_KAFKA_EVENT_REBALANCE
@@ -53,9 +64,7 @@ impl Consumer {
         unsafe { sys::rd_kafka_poll_set_consumer(base.native_ptr()) };
         // SAFETY: the client is alive; the queue is given back before the client is destroyed.
         let queue = Queue(unsafe { sys::rd_kafka_queue_get_consumer(base.native_ptr()) });
-        let consumer = Self { queue: ManuallyDrop::new(queue), base: ManuallyDrop::new(base) };
-        consumer.subscribe(topics).map_err(|code| KafkaError::Subscription(code.to_string()))?;
-        Ok(consumer)
+        Ok(Self { queue: ManuallyDrop::new(queue), base: ManuallyDrop::new(base) })
     }
 
     fn subscribe(&self, topics: &[&str]) -> Result<(), Code> {
@@ -92,6 +101,40 @@ impl Consumer {
         let list = list_of(partitions);
         // SAFETY: as in `assign`.
         unsafe { end_error(sys::rd_kafka_incremental_unassign(self.base.native_ptr(), list.ptr())) }
+    }
+
+    /// Fetches these partitions from these positions on, without a group. A negative offset is the beginning.
+    ///
+    /// # Errors
+    /// librdkafka's code.
+    pub(crate) fn read(&self, positions: &[Position]) -> Result<(), Code> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for Position { partition, offset, .. } in positions {
+            let offset = if *offset < 0 { Offset::Beginning } else { Offset::Offset(*offset) };
+            list.add_partition_offset(&partition.topic, partition.partition, offset)
+                .map_err(|_| Code::InvalidArgument)?;
+        }
+        // SAFETY: client and list are alive; librdkafka copies the list.
+        ok(unsafe { sys::rd_kafka_assign(self.base.native_ptr(), list.ptr()) }.into())
+    }
+
+    /// The first and the next offset of each partition of a topic. Blocks up to `timeout` for each.
+    ///
+    /// # Errors
+    /// librdkafka's code.
+    pub(crate) fn extent(&self, topic: &str, timeout: Duration) -> Result<Vec<(TopicPartition, i64, i64)>, Code> {
+        let code_of = |error: KafkaError| error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let metadata = self.base.fetch_metadata(Some(topic), timeout).map_err(code_of)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or(Code::UnknownTopic)?;
+        if let Some(error) = found.error() {
+            return Err(error.into());
+        }
+        let name: Arc<str> = topic.into();
+        let extent_of = |partition: i32| {
+            let (low, high) = self.base.fetch_watermarks(topic, partition, timeout).map_err(code_of)?;
+            Ok((TopicPartition { topic: Arc::clone(&name), partition }, low, high))
+        };
+        found.partitions().iter().map(|partition| extent_of(partition.id())).collect()
     }
 
     /// Fetches no more of these partitions.
@@ -142,7 +185,7 @@ impl Consumer {
         unsafe { positions_of(list.ptr()) }
     }
 
-    /// Answers [`ConsumerEvent::TokenWanted`].
+    /// Answers [`ConsumerEvent::TokenWanted`], or comes before it.
     pub(crate) fn set_token(&self, token: Result<&Token, &str>) {
         // SAFETY: the client is alive.
         unsafe { give(self.base.native_ptr(), token) };

@@ -55,6 +55,11 @@ impl DoneSet {
         self.next.is_some_and(|next| offset < next)
     }
 
+    /// The offset after the last record that was fetched, or the first one to be fetched; None before anything is known.
+    pub fn fetched_end(&self) -> Option<i64> {
+        self.next
+    }
+
     /// Takes a fetched record, and returns whether it is unfinished.
     pub fn fetch(&mut self, offset: i64) -> bool {
         if let Some(next) = self.next {

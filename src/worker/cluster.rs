@@ -1,0 +1,66 @@
+//! A Kafka cluster, as the tools of the command line use it: each call connects anew, and says what is wrong.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::kafka_context::KafkaContext;
+use super::settings::storing;
+use super::topics::{Shape, Topics, Trouble};
+use crate::kafka::broker_errors::BrokerErrors;
+use crate::kafka::connection_settings::ConnectionSettings;
+use crate::kafka::failure::{Failure, Kind};
+use crate::kafka::librdkafka::{Code, LatestToken, Token};
+
+/// How to reach the cluster. It holds secrets, so it has no `Debug`.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Cluster {
+    pub(super) connection: ConnectionSettings,
+}
+
+impl Cluster {
+    /// Those of `topics` and their dead-letter topics that do not exist, or did not before they were created with
+    /// `shape`. Blocks up to some times `timeout`.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or a topic can be neither found nor created.
+    pub(crate) fn missing_topics(
+        &self,
+        token: Option<Token>,
+        topics: &[String],
+        shape: Option<Shape>,
+        timeout: Duration,
+    ) -> Result<Vec<String>, Failure> {
+        let errors = self.errors();
+        let context = KafkaContext::noting(Arc::new(LatestToken::new(token)), Arc::clone(&errors));
+        let ask = || {
+            let cluster = Topics::new(&storing(&self.connection), context, timeout)?;
+            let missing = cluster.missing(topics)?;
+            if let Some(shape) = shape {
+                cluster.create(&missing, shape)?;
+            }
+            Ok(missing)
+        };
+        ask().map_err(|trouble| match trouble {
+            Trouble::Missing(text) => Failure::new(Kind::of(Code::UnknownTopic), text),
+            Trouble::Unreachable(code) => self.failure(code, &errors),
+        })
+    }
+
+    /// A place for what is wrong with each broker.
+    pub(super) fn errors(&self) -> Arc<BrokerErrors> {
+        Arc::new(BrokerErrors::new(self.connection.secrets.clone()))
+    }
+
+    /// What a question failed with.
+    pub(super) fn failure(&self, code: Code, errors: &BrokerErrors) -> Failure {
+        match Kind::of(code) {
+            Kind::NETWORK | Kind::TIMEOUT | Kind::TLS => {
+                errors.start_failure(&self.connection.bootstrap_servers, 1, Instant::now())
+            }
+            kind => Failure::new(kind, format!("Kafka at {} refuses: {code}", self.connection.bootstrap_servers)),
+        }
+    }
+}
