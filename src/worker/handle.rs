@@ -10,14 +10,16 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::clock::now;
-use super::consumer::{ConsumerThread, Plan, Report};
+use super::consumer::ConsumerThread;
 use super::delivery::{Delivery, Outlet};
 use super::engine::action::DrainReport;
 use super::engine::engine::Engine;
 use super::job::{Answer, Jobs};
 use super::kafka_context::KafkaContext;
 use super::kafka_log::KafkaLog;
+use super::message::Message;
 use super::news::{Ending, Listener, News};
+use super::polling::Plan;
 use super::report::Line;
 use super::settings::Settings;
 use super::shell::{Attempts, Shell};
@@ -32,18 +34,6 @@ use crate::smtp::{Cause, Pool, Stage};
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before it is asked again.
 const TOPICS_PAUSE: Duration = Duration::from_secs(2);
-
-/// What the worker's thread is told.
-pub(super) enum Message {
-    Consumer(Report),
-    ConsumerStarted(ConsumerThread),
-    Answer(u64, Answer),
-    SmtpToken(String),
-    Line(Line),
-    Misconfigured(String),
-    Drain,
-    Abort,
-}
 
 /// A running worker. Dropped, it gives everything up at once.
 pub(crate) struct Worker {
