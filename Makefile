@@ -27,6 +27,9 @@ VALGRIND := valgrind --quiet --error-exitcode=1 --leak-check=no
 
 # The Rust tests are programs that embed Python.
 with_libpython = LD_LIBRARY_PATH="$$($(BIN)/python scripts/libpython.py)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}"
+# Tests mostly wait, for deadlines and for servers, so there are more processes than processors. Tests of one file share one.
+TEST_PROCESSES := 3
+
 # A package of its own, which needs neither librdkafka nor Python.
 HANDOVER := --manifest-path tests/handover/Cargo.toml
 
@@ -59,7 +62,7 @@ test-rust: venv ## cargo test (FILTER=name for some)
 .PHONY: test-python
 test-python: ready build ## pytest against the installed wheel (ARGS='-k name' for some)
 	$(step) 'Python tests'
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 .PHONY: test-faults
 test-faults: ready build ## three Kafka nodes, killed, frozen and restarted under load: 10 minutes, 2 GB of memory
