@@ -216,7 +216,7 @@ impl Parts {
             let mut is_told = false;
             let message = loop {
                 match topics::ensure(&config, context.clone(), &topics, TOPICS_TIMEOUT) {
-                    Ok(_) => break consume(plan, &messages),
+                    Ok(()) => break consume(plan, &messages),
                     Err(Trouble::Missing(text)) => break Message::Misconfigured(text),
                     Err(Trouble::Unreachable(code)) => {
                         if !std::mem::replace(&mut is_told, true) {

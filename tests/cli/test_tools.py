@@ -87,7 +87,7 @@ def test_render_shows_the_mail_in_each_form(tmp_path: Path) -> None:
     assert "there is no template wellcome" in wrong.stderr
 
 
-def store(broker: EmbeddedBroker, count: int) -> list[StoredRecord]:
+def store(broker: EmbeddedBroker, count: int, replays: str = "0") -> list[StoredRecord]:
     """Dead letters, as a worker makes them."""
     from confluent_kafka import Producer
 
@@ -95,7 +95,7 @@ def store(broker: EmbeddedBroker, count: int) -> list[StoredRecord]:
     for number in range(count):
         reason = "template" if number % 2 else "permanent"
         headers = [("ce_id", f"e{number}"), ("ce_type", "welcome"), ("x", b"\xff"), ("none", None)]
-        headers += [("dlt-topic", "email-events"), ("dlt-reason", reason), ("dlt-replays", "0")]
+        headers += [("dlt-topic", "email-events"), ("dlt-reason", reason), ("dlt-replays", replays)]
         producer.produce("email-events-dlt", key=b"ada@example.com", value=f"v{number}".encode(), headers=headers)
         producer.flush(10)
     return broker.records("email-events-dlt")
@@ -125,6 +125,15 @@ def test_dead_letters_are_shown_replayed_and_dropped_once(broker: EmbeddedBroker
     assert [line.split()[0] for line in run("dlt", "list", **given).stdout.splitlines()] == ["0:0", "0:2"]
     assert "1 dead letter dropped" in run("dlt", "drop", "--event-id", "e0", **given).stderr
     assert [line.split()[0] for line in run("dlt", "list", **given).stdout.splitlines()] == ["0:2"]
+
+
+def test_letters_that_were_replayed_too_often_stay(broker: EmbeddedBroker) -> None:
+    store(broker, 1, replays="3")
+    assert "0 dead letters replayed, 1 left" in run("dlt", "replay", **variables(broker)).stderr
+    assert broker.records("email-events") == []
+    assert "1 dead letter replayed, 0 left" in run("dlt", "replay", "--max-replays", "4", **variables(broker)).stderr
+    (record,) = broker.records("email-events")
+    assert record.headers["dlt-replays"] == "4"
 
 
 def test_a_closed_pipe_is_no_error(broker: EmbeddedBroker) -> None:
