@@ -71,13 +71,13 @@ async def test_a_signal_drains_it_and_its_pages_answer_meanwhile(broker: Embedde
 async def test_a_drain_is_cut_off_by_its_limit_or_by_another_signal(
     broker: EmbeddedBroker, sink: SmtpSink, code: int
 ) -> None:
-    await publish(broker)
-    sink.delay_ms = 20_000
     port = free_port()
     limit = "0.2" if code == 3 else "25"
     given = variables(broker, sink, KAFKA_WORKER_DRAIN_TIMEOUT_S=limit, KAFKA_WORKER_HEALTH_PORT=str(port))
     with running("worker", *JSON, **given) as worker:
         worker.wait_for("partitions_assigned")
+        sink.delay_ms = 10_000
+        await publish(broker)
         eventually(lambda: json.loads(answer(port, "/healthz")[1])["at_work"] == 1, "a record at work")
         worker.process.send_signal(signal.SIGINT)
         if code == 130:
