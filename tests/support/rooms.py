@@ -97,9 +97,7 @@ def files_with(sources: Sources, word: str) -> set[str]:
 
 def too_long(folders: Sequence[Path]) -> list[str]:
     """The Rust and Python files of more than `LONGEST` lines. A stub is as long as its module's interface."""
-    files = [
-        file for folder in folders for suffix in ("rs", "py") for file in sorted(folder.rglob(f"*.{suffix}"))
-    ]
+    files = [file for folder in folders for suffix in ("rs", "py") for file in sorted(folder.rglob(f"*.{suffix}"))]
     lines = {file: len(file.read_text().splitlines()) for file in files}
     return [f"{file.relative_to(ROOT)} has {count} lines" for file, count in lines.items() if count > LONGEST]
 
