@@ -69,6 +69,11 @@ test-faults: ready build ## three Kafka nodes, killed, frozen and restarted unde
 	$(step) 'Kafka fails, and events do not'
 	@$(BIN)/pytest tests/faults --figures $(or $(FIGURES),target/fault-figures.md) $(ARGS)
 
+.PHONY: test-worker
+test-worker: ready build ## the delivery worker's own fault test: 100,000 events, 15 minutes, 2 GB (EVENTS=0 for 3 minutes)
+	$(step) 'workers are killed, and mails are not lost'
+	@$(BIN)/pytest tests/worker_faults --events $(or $(EVENTS),100000) $(ARGS)
+
 .PHONY: test-pythons
 test-pythons: ready build ## tests of processes, 200 exits of each kind, by every CPython here (RUNS=20 for less)
 	$(step) 'every CPython'
