@@ -64,7 +64,9 @@ def _host() -> str:
 
 
 def _texts(directory: Path) -> tuple[Path, ...]:
-    return tuple(sorted(file for file in directory.iterdir() if LICENCE_FILE.fullmatch(file.name)))
+    # Some have a folder for them (https://reuse.software/).
+    beside = [file for file in directory.iterdir() if LICENCE_FILE.fullmatch(file.name) and file.is_file()]
+    return tuple(sorted([*beside, *directory.glob("LICENSES/*.txt")]))
 
 
 def _c_libraries(directories: dict[str, Path]) -> Iterator[Part]:

@@ -224,6 +224,6 @@ def test_characters_are_no_strings_and_lifetimes_no_characters() -> None:
 
 def test_a_file_of_more_lines_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("support.rooms.ROOT", tmp_path)
-    for name, lines in {"short.rs": 400, "long.rs": 401, "long.pyi": 401, "long.md": 401}.items():
+    for name, lines in {"short.rs": 400, "long.rs": 401, "long.py": 401, "long.pyi": 401, "long.md": 401}.items():
         (tmp_path / name).write_text("\n" * lines)
-    assert too_long([tmp_path]) == ["long.rs has 401 lines", "long.pyi has 401 lines"]
+    assert too_long([tmp_path]) == ["long.rs has 401 lines", "long.py has 401 lines"]
