@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kafka_email.oauth import OAuthToken
 
 _EXIT_PATIENCE = timedelta(seconds=3)
+_TOKEN_PATIENCE_S = 0.5
 
 StandInT = TypeVar("StandInT", bound="PublishingProducer")
 
@@ -281,6 +282,9 @@ class Life:
             if phase.tokens is not None:
                 phase.tokens.cancel()
             counts = phase.producer.stop_and_wait(timeout, timeout + _EXIT_PATIENCE)
+            if phase.tokens is not None:
+                # Otherwise the interpreter may end between a call of the provider and its await, and warn of it.
+                phase.tokens.wait_ended(_TOKEN_PATIENCE_S)
         except BaseException:  # of a signal handler: KeyboardInterrupt by Ctrl-C
             counts = None
         lost = phase.producer.outstanding if counts is None else counts.failed

@@ -136,12 +136,18 @@ class TokenRefresher:
         self._home = asyncio.get_running_loop()
         self._cancelled = threading.Event()
         self._asking: tuple[asyncio.AbstractEventLoop, asyncio.Task[OAuthToken] | None] = self._home, None
-        threading.Thread(target=self._renew, args=(_pause(first),), name="kafka-email-token", daemon=True).start()
+        pause = _pause(first)
+        self._thread = threading.Thread(target=self._renew, args=(pause,), name="kafka-email-token", daemon=True)
+        self._thread.start()
 
     def cancel(self) -> None:
         """Stop renewing. May be called from any thread."""
         self._cancelled.set()
         self._cancel_call()
+
+    def wait_ended(self, seconds: float) -> None:
+        """Wait for the end of the thread after `cancel`; a provider may keep it from ending."""
+        self._thread.join(seconds)
 
     def _renew(self, pause: float) -> None:
         failures = _Failures(self._supply)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kafka_email import BasePublisher, ConfigurationError, EmailPublisher
+from kafka_email import BasePublisher, ConfigurationError, EmailPublisher, kafka_manager
 from kafka_email.testing import CapturedMail, captured_mails
 from kafka_email.worker import Worker, WorkerConfig
-from support.package.embedded import ADDRESS, TOPIC
+from support.package.embedded import ADDRESS
 
 LINK = "https://shop.example.com/verify?token=a/b&c=d"
 
@@ -38,7 +38,7 @@ async def test_the_templates_and_the_sender_are_those_of_the_worker(tmp_path: Pa
 async def test_what_would_be_a_dead_letter_is_an_error() -> None:
     with captured_mails() as mails:
         with pytest.raises(ConfigurationError, match="no template"):
-            await BasePublisher(TOPIC).publish({"email_type": "invoice", "recipient": ADDRESS})
+            await BasePublisher(kafka_manager.email_topic).publish({"email_type": "invoice", "recipient": ADDRESS})
         with pytest.raises(ValueError, match="no recipient"):
-            await BasePublisher(TOPIC).publish({"n": 1})
+            await BasePublisher(kafka_manager.email_topic).publish({"n": 1})
     assert mails == []
