@@ -24,7 +24,7 @@ async def refusal(broker: EmbeddedBroker, smtp: SmtpConfig) -> str:
     worker = Worker(worker_config(), kafka=config_for(broker), smtp=smtp)
     with pytest.raises(ConfigurationError) as caught:
         await worker.start()
-    assert not worker.health()
+    assert not await worker.health()
     return str(caught.value)
 
 
@@ -55,12 +55,12 @@ async def test_named_templates_are_used_and_the_worker_can_start_again(tmp_path:
         await notify(ANN)
         (mail,) = await running.mails(1)
         assert (mail.subject, mail.html, mail.text) == ("For Ann", "<p>Ann</p>\n", None)
-        health = worker.health()
+        health = await worker.health()
         assert health
         assert health.partitions == 2
         await worker.stop()
         assert (await worker.stop()).as_dict() == {"finished": 0, "abandoned": 0, "elapsed_s": 0.0}
-        assert not worker.health()
+        assert not await worker.health()
         assert (await worker.wait_ended()).how == "drained"
         await worker.start()
         await worker.stop()
@@ -93,7 +93,7 @@ async def test_a_stop_lets_records_at_work_finish_and_cuts_them_off_after_its_ti
         await worker.start()
         await notify(ANN)
         await asyncio.wait_for(begun.wait(), 10)
-        assert worker.health().at_work in {0, 1}  # seen twice a second
+        assert (await worker.health()).at_work in {0, 1}  # seen twice a second
         stopping = asyncio.create_task(worker.stop())
         await asyncio.sleep(0)
         go_on.set()
@@ -121,7 +121,7 @@ async def test_a_worker_waits_for_servers_that_are_away(caplog: pytest.LogCaptur
             await running.mails(1)
         running.broker.broker_down()
         async with running.worker() as other:
-            assert not other.health()
+            assert not await other.health()
         running.broker.broker_up()
 
 
@@ -133,7 +133,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(broker: EmbeddedBroker, 
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert (await worker.wait_ended()).how == "drained"
-    assert not worker.health()
+    assert not await worker.health()
 
 
 async def test_workers_of_one_group_hand_over_without_loss_and_duplicates() -> None:
@@ -188,7 +188,7 @@ async def test_the_environment_configures_it_and_variables_of_others_are_named(
 
 async def test_before_the_start_it_says_so() -> None:
     worker = Worker()
-    assert not worker.health()
+    assert not await worker.health()
     assert (await worker.stop()).finished == 0
     worker.abort()
     with pytest.raises(NotStartedError, match="not started"):

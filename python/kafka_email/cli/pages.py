@@ -15,6 +15,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from kafka_email.cli.errors import MISCONFIGURED, Failed
+from kafka_email.exceptions import NotStartedError
+from kafka_email.worker.report import WorkerHealth, health_of
 
 if TYPE_CHECKING:
     from kafka_email.worker import Worker
@@ -72,15 +74,21 @@ class _Answers:
                     return HTTPStatus.NOT_IMPLEMENTED, _TEXT, _NO_METRICS
                 return HTTPStatus.OK, _METRICS, self._generate()
             case "/healthz":
-                health = self._worker.health()
+                health = self._health()
                 status = HTTPStatus.INTERNAL_SERVER_ERROR if health.is_stuck else HTTPStatus.OK
             case "/readyz":
-                health = self._worker.health()
+                health = self._health()
                 is_ready = health.is_connected and not self._draining.is_set()
                 status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
             case _:
                 return HTTPStatus.NOT_FOUND, _TEXT, b"the pages are /healthz, /readyz and /metrics\n"
         return status, _JSON, json.dumps(health.as_dict()).encode()
+
+    def _health(self) -> WorkerHealth:
+        try:
+            return health_of(self._worker.snapshot())
+        except NotStartedError:  # the pages are there before the worker
+            return WorkerHealth(healthy=False)
 
 
 def _generator(worker: Worker) -> Callable[[], bytes] | None:

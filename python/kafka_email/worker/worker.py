@@ -169,8 +169,8 @@ class Worker:
         """
         return await self._run_of_this_process().wait_ended()
 
-    def health(self) -> WorkerHealth:
-        """Return the health of the worker. No I/O; never raises."""
+    async def health(self) -> WorkerHealth:
+        """Return the health of the worker. No I/O: it never waits; never raises."""
         run = self._living_run()
         return WorkerHealth(healthy=False) if run is None else health_of(run.snapshot())
 
