@@ -23,6 +23,11 @@ impl KafkaContext {
         Self { token, errors: None }
     }
 
+    /// The token that the application supplied last.
+    pub(super) fn token(&self) -> &LatestToken {
+        &self.token
+    }
+
     /// Keeps what is wrong with each broker.
     pub(super) fn noting(token: Arc<LatestToken>, errors: Arc<BrokerErrors>) -> Self {
         Self { token, errors: Some(errors) }

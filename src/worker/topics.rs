@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::KafkaError;
 
 use super::kafka_context::KafkaContext;
-use crate::kafka::librdkafka::Code;
+use crate::kafka::librdkafka::{give_to, Code};
 
 /// Let the brokers decide (KIP-464, brokers from 2.4 on).
 const BROKERS_DEFAULT: i32 = -1;
@@ -47,6 +47,9 @@ impl Topics {
     /// When librdkafka refuses the configuration.
     pub(super) fn new(config: &ClientConfig, context: KafkaContext, timeout: Duration) -> Result<Self, Trouble> {
         let admin = AdminClient::from_config_and_context(config, context).map_err(|error| unreachable_by(&error))?;
+        if config.get("sasl.mechanism") == Some("OAUTHBEARER") {
+            give_to(admin.inner(), admin.inner().context().token());
+        }
         Ok(Self { admin, timeout })
     }
 

@@ -37,6 +37,7 @@ from kafka_email import (
 )
 from support.kafka.certificates import KEY_PASSWORD, Certificates, make_certificates
 from support.kafka.cluster import PASSWORD, USER, KafkaCluster
+from support.kafka.tokens import unsigned_token
 from support.ports import HOST, free_port
 
 WRONG = "wrong-horse-battery"
@@ -119,14 +120,6 @@ async def test_passwords(secure_kafka: KafkaCluster, certificates: Certificates,
         servers = secure_kafka.address(listener)
         config = KafkaConfig(bootstrap_servers=servers, security_protocol=listener, **scram(mechanism))
     await publishes(secure_kafka, config)
-
-
-def unsigned_token(subject: str, lifetime_s: float) -> str:
-    """A token as Kafka takes it without further configuration (RFC 7519, section 6)."""
-    claims = {"sub": subject, "iat": time.time(), "exp": time.time() + lifetime_s}
-    parts = ({"alg": "none"}, claims)
-    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
-    return ".".join(encoded) + "."
 
 
 def oauth(kafka: KafkaCluster, provider: Any) -> KafkaConfig:

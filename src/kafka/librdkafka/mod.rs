@@ -34,4 +34,4 @@ pub use event::Event;
 pub(crate) use event::{Acknowledgement, ClientError, DeliveryReport, DeliveryReports};
 pub(crate) use partition::{Position, TopicPartition};
 pub use record::{Header, Record};
-pub(crate) use token::{LatestToken, Token};
+pub(crate) use token::{give_to, LatestToken, Token};

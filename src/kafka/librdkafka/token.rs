@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// A bearer token (RFC 6750, RFC 7628). It is a secret, so it has no `Debug`.
@@ -41,6 +42,13 @@ impl LatestToken {
             None => Err("the application supplied no OAUTHBEARER token"),
         })
     }
+}
+
+/// Gives the token to one of rdkafka's own clients. Its admin client needs that: nobody polls the queue through which
+/// librdkafka asks for tokens.
+pub(crate) fn give_to<C: ClientContext>(client: &Client<C>, token: &LatestToken) {
+    // SAFETY: the client is alive.
+    token.with(|token| unsafe { give(client.native_ptr(), token) });
 }
 
 /// Gives a client the token, or the reason why there is none.

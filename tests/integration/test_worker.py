@@ -1,0 +1,71 @@
+"""A delivery worker at a real Kafka, by each way of being let in that differs for its clients."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from kafka_email import EmailPublisher, KafkaConfig, OAuthToken, kafka_manager
+from kafka_email.testing import SmtpSink
+from kafka_email.worker import Worker
+from support.kafka.certificates import Certificates
+from support.kafka.cluster import PASSWORD, USER, KafkaCluster
+from support.kafka.tokens import unsigned_token
+from support.package.working import SECONDS, smtp_config, worker_config
+
+
+@asynccontextmanager
+async def publishing(config: KafkaConfig) -> AsyncIterator[EmailPublisher]:
+    await kafka_manager.start(config)
+    try:
+        yield EmailPublisher()
+    finally:
+        await kafka_manager.stop()
+
+
+async def delivers(config: KafkaConfig) -> None:
+    """A worker and a publisher with this configuration pass a mail on; then a second worker goes on behind it."""
+    with SmtpSink() as sink:
+        for count in (1, 2):
+            async with publishing(config) as publisher:
+                await publisher.publish_welcome_email("ann@example.org", f"Ann {count}")
+            async with Worker(worker_config(), kafka=config, smtp=smtp_config(sink)):
+                await asyncio.to_thread(sink.wait_for, count, SECONDS)
+        assert len(sink.mails) == 2
+
+
+@pytest.fixture
+def topic(secure_kafka: KafkaCluster) -> str:
+    return secure_kafka.create_topic()
+
+
+async def test_a_password_over_tls(secure_kafka: KafkaCluster, certificates: Certificates, topic: str) -> None:
+    await delivers(
+        KafkaConfig(
+            bootstrap_servers=secure_kafka.address("SASL_SSL"),
+            email_topic=topic,
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username=USER,
+            sasl_password=PASSWORD,
+            ssl_cafile=certificates.ca_file,
+        )
+    )
+
+
+async def test_tokens(secure_kafka: KafkaCluster, topic: str) -> None:
+    """The consumer, the producer of dead letters and the client that looks for topics each need one."""
+
+    async def provider() -> OAuthToken:
+        return OAuthToken(unsigned_token("postman", 60.0), lifetime_s=60.0, principal="postman")
+
+    await delivers(
+        KafkaConfig(
+            bootstrap_servers=secure_kafka.address("SASL_PLAINTEXT"),
+            email_topic=topic,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="OAUTHBEARER",
+            sasl_oauth_token_provider=provider,
+        )
+    )
