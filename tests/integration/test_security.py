@@ -317,6 +317,18 @@ async def publish_until_refused(topic: str) -> None:
         await BasePublisher(topic).publish({"n": 2})
 
 
+async def publish_until_stored(topic: str) -> None:
+    """A broker applies a right a moment after it has confirmed it."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            await BasePublisher(topic).publish({"n": 1})
+            break
+        except AuthorizationError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+
+
 async def test_a_right_that_is_revoked_and_granted_again(make_kafka: Callable[..., KafkaCluster]) -> None:
     properties = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -343,20 +355,13 @@ async def test_a_right_that_is_revoked_and_granted_again(make_kafka: Callable[..
             bootstrap_servers=servers, security_protocol="SASL_PLAINTEXT", email_topic=topic, **scram("SCRAM-SHA-256")
         )
         async with started(config):
-            await BasePublisher(topic).publish({"n": 1})
+            await publish_until_stored(topic)
             admin.delete_acls([everywhere])[everywhere].result()
             with pytest.raises(AuthorizationError, match="allow it to write") as caught:
                 await publish_until_refused(topic)
             assert (caught.value.topic, caught.value.retriable) == (topic, False)
             admin.create_acls([right])[right].result()
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    await BasePublisher(topic).publish({"n": 3})
-                    break
-                except AuthorizationError:
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.2)
+            await publish_until_stored(topic)
 
 
 async def test_a_broker_unknown_to_the_systems_authorities_is_refused(
