@@ -16,7 +16,7 @@ from scripts.distribution import licences, sbom
 from scripts.distribution.build import PLACE
 from scripts.distribution.parts import parts
 
-LARGEST_MB = 5.0
+LARGEST_MB = 6.5
 SYSTEM_LIBRARIES = re.compile(r"(lib(c|m|dl|rt|pthread|gcc_s)\.so\.\d+|ld-linux.*\.so\.\d+)")
 MODULE = "kafka_email/_core.abi3.so"
 
