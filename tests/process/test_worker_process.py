@@ -29,7 +29,7 @@ async def deliver(count):
 def test_a_forked_child_is_told_and_can_start_its_own_and_the_parent_goes_on() -> None:
     script = """
 async def child():
-    assert not worker.health()
+    assert not await worker.health()
     assert (await worker.stop()).finished == 0
     worker.abort()
     try:
