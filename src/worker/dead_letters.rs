@@ -15,12 +15,11 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Deserialize;
 
 use super::cluster::Cluster;
-use super::engine::dead_letter::replay;
+use super::engine::dead_letter::{dead_letter_topic, replay};
 use super::engine::done_set::DoneSet;
 use super::engine::record::Header;
 use super::kafka_context::KafkaContext;
 use super::settings::{reading, storing};
-use super::topics::dead_letter_topic;
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::failure::{Class, Failure, Kind};
 use crate::kafka::librdkafka::{

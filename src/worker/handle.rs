@@ -178,8 +178,6 @@ impl Parts {
             return Ending::GaveUp(format!("cannot start a thread: {error}"));
         }
         let limits = self.settings.limits();
-        let mut secrets = self.settings.secrets();
-        secrets.dedup();
         let delivery = Delivery {
             catalogue: self.catalogue,
             sender: self.settings.sender(),
@@ -197,7 +195,7 @@ impl Parts {
             undertaker: Rc::new(self.undertaker),
             status: self.status,
             listener: Arc::clone(&self.listener),
-            kafka_log: KafkaLog::new(secrets, self.logs_debug),
+            kafka_log: KafkaLog::new(self.settings.secrets(), self.logs_debug),
             logs_debug: self.logs_debug,
             attempts: Attempts::default(),
             ending: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::engine::attempt::{Reply, Stage, Target};
+use super::engine::dead_letter::dead_letter_topic;
 use super::engine::identity::PartitionId;
 use super::engine::notice::{Notice, Place, StuckCause};
 
@@ -109,9 +110,9 @@ pub(super) fn line_of(notice: &Notice, handlers: &[std::sync::Arc<str>]) -> Opti
         .place(place),
         Notice::DeadLettered { place, reason, attempts, stage, reply } => {
             let message = format!(
-                "{} is a dead letter now, in {}-dlt: {}{}",
+                "{} is a dead letter now, in {}: {}{}",
                 name(place),
-                place.partition.topic(),
+                dead_letter_topic(place.partition.topic()),
                 reason.as_str(),
                 at(*stage, *reply)
             );

@@ -6,6 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::KafkaError;
 
+use super::engine::dead_letter::dead_letter_topic;
 use super::kafka_context::KafkaContext;
 use crate::kafka::librdkafka::{give_to, Code};
 
@@ -117,11 +118,6 @@ pub(super) fn ensure(
 ) -> Result<(), Trouble> {
     let cluster = Topics::new(config, context, timeout)?;
     cluster.create(&cluster.missing(topics)?, Shape::DEFAULT)
-}
-
-/// Where the dead letters of a topic go.
-pub(super) fn dead_letter_topic(topic: &str) -> String {
-    format!("{topic}-dlt")
 }
 
 fn unreachable_by(error: &KafkaError) -> Trouble {

@@ -52,7 +52,12 @@ pub fn dead_letter(life: &Life, reason: Reason, group_id: &str, unix_ms: i64) ->
     add("first-failed-at", life.first_failed_ms().unwrap_or(unix_ms).to_string());
     add("failed-at", unix_ms.to_string());
     headers.push((REPLAYS.into(), Some(replays)));
-    DeadLetter { topic: format!("{}-dlt", partition.topic()), record: Arc::clone(record), headers }
+    DeadLetter { topic: dead_letter_topic(partition.topic()), record: Arc::clone(record), headers }
+}
+
+/// Where the dead letters of a topic go.
+pub fn dead_letter_topic(topic: &str) -> String {
+    format!("{topic}-dlt")
 }
 
 /// Where a dead letter is to be produced again, and with which headers; None if it does not say.
