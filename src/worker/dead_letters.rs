@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{Header as RawHeader, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::FutureProducer;
 use serde::Deserialize;
 
 use super::cluster::Cluster;
@@ -19,6 +17,7 @@ use super::engine::dead_letter::{dead_letter_topic, replay};
 use super::engine::done_set::DoneSet;
 use super::engine::record::Header;
 use super::kafka_context::KafkaContext;
+use super::produce::produce;
 use super::settings::{reading, storing};
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::failure::{Class, Failure, Kind};
@@ -183,24 +182,10 @@ impl DeadLetters {
 
     fn produce(&mut self, topic: &str, letter: &Letter, headers: &[Header]) -> Result<(), Failure> {
         let producer = self.producer()?;
-        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(RawHeader { key, value: value.as_deref() })
-        });
-        let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(headers);
-        record.key = letter.key.as_deref();
-        record.payload = letter.value.as_deref();
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|_| self.failure(Code::CriticalSystemResource, topic))?;
-        let code_of = |error: &KafkaError| error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        let code = match producer.send_result(record) {
-            Err((error, _)) => code_of(&error),
-            Ok(delivery) => match runtime.block_on(delivery) {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err((error, _))) => code_of(&error),
-                Err(_) => Code::BrokerDestroy,
-            },
-        };
-        Err(self.failure(code, topic))
+        let stored = produce(&producer, topic, letter.key.as_deref(), letter.value.as_deref(), headers);
+        runtime.block_on(stored).map_err(|code| self.failure(code, topic))
     }
 
     fn producer(&mut self) -> Result<FutureProducer<KafkaContext>, Failure> {

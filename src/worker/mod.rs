@@ -20,6 +20,7 @@ mod names;
 mod news;
 mod partition_ends;
 mod polling;
+mod produce;
 mod report;
 mod settings;
 mod shell;

@@ -3,11 +3,11 @@
 use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{FutureProducer, Producer};
 
 use super::engine::dead_letter::DeadLetter;
 use super::kafka_context::KafkaContext;
+use super::produce::produce;
 
 /// An idempotent producer, which is made anew when librdkafka gives it up.
 pub(super) struct Undertaker {
@@ -27,14 +27,8 @@ impl Undertaker {
     /// Whether Kafka acknowledged the dead letter.
     pub(super) async fn bury(&self, letter: &DeadLetter) -> bool {
         let producer = self.producer.lock().clone();
-        let mut record = FutureRecord::<[u8], [u8]>::to(&letter.topic).headers(headers_of(letter));
-        record.key = letter.record.key();
-        record.payload = letter.record.value();
-        let Ok(delivery) = producer.send_result(record) else { return self.fails(&producer) };
-        match delivery.await {
-            Ok(Ok(_)) => true,
-            _ => self.fails(&producer),
-        }
+        let (key, value) = (letter.record.key(), letter.record.value());
+        produce(&producer, &letter.topic, key, value, &letter.headers).await.is_ok() || self.fails(&producer)
     }
 
     fn fails(&self, producer: &FutureProducer<KafkaContext>) -> bool {
@@ -45,10 +39,4 @@ impl Undertaker {
         }
         false
     }
-}
-
-fn headers_of(letter: &DeadLetter) -> OwnedHeaders {
-    letter.headers.iter().fold(OwnedHeaders::new_with_capacity(letter.headers.len()), |headers, (key, value)| {
-        headers.insert(Header { key, value: value.as_deref() })
-    })
 }
