@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::attempt::{AttemptResult, Failure, Message, Reply, SmtpCause, Stage, Work};
+use super::engine::attempt::{AttemptResult, Failure, Message, SmtpCause, Work};
 use super::engine::record::{Event, Record};
 use super::job::{Answer, Job, Jobs};
 use super::news::{Listener, News};
@@ -89,7 +89,7 @@ impl Delivery {
             Outlet::Folder(folder) => match write_mail(folder, &message_id(record), message) {
                 Ok(()) => AttemptResult::Accepted(STORED),
                 Err(_) => AttemptResult::Failed(Failure::Smtp {
-                    stage: Stage::Connect,
+                    stage: smtp::Stage::Connect,
                     cause: SmtpCause::Closed,
                     is_after_terminator: false,
                 }),
@@ -165,8 +165,8 @@ fn write_mail(folder: &Path, id: &str, message: &[u8]) -> std::io::Result<()> {
 
 fn failure_of(failure: &smtp::Failure) -> Failure {
     let cause = match failure.cause() {
-        Cause::Refused(reply) => SmtpCause::Refused(reply_of(*reply)),
-        Cause::OutOfPlace(reply) => SmtpCause::OutOfPlace(reply_of(*reply)),
+        Cause::Refused(reply) => SmtpCause::Refused(*reply),
+        Cause::OutOfPlace(reply) => SmtpCause::OutOfPlace(*reply),
         Cause::Timeout => SmtpCause::Timeout,
         Cause::Closed | Cause::Io(_) | Cause::HostNotFound => SmtpCause::Closed,
         Cause::Malformed => SmtpCause::Malformed,
@@ -179,24 +179,5 @@ fn failure_of(failure: &smtp::Failure) -> Failure {
         Cause::Utf8NotOffered => SmtpCause::Utf8NotOffered,
         Cause::InvalidAddress => SmtpCause::InvalidAddress,
     };
-    Failure::Smtp { stage: stage_of(failure.stage()), cause, is_after_terminator: failure.is_after_terminator() }
-}
-
-fn reply_of(reply: smtp::Reply) -> Reply {
-    Reply { code: reply.code(), enhanced: reply.enhanced() }
-}
-
-fn stage_of(stage: smtp::Stage) -> Stage {
-    match stage {
-        smtp::Stage::Connect => Stage::Connect,
-        smtp::Stage::Tls => Stage::Tls,
-        smtp::Stage::Greeting => Stage::Greeting,
-        smtp::Stage::Ehlo => Stage::Ehlo,
-        smtp::Stage::StartTls => Stage::StartTls,
-        smtp::Stage::Auth => Stage::Auth,
-        smtp::Stage::Mail => Stage::Mail,
-        smtp::Stage::Rcpt => Stage::Rcpt,
-        smtp::Stage::Data => Stage::Data,
-        smtp::Stage::Dot => Stage::Dot,
-    }
+    Failure::Smtp { stage: failure.stage(), cause, is_after_terminator: failure.is_after_terminator() }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::engine::attempt::{Reply, Stage, Target};
+use super::engine::attempt::{Stage, Target};
 use super::engine::dead_letter::dead_letter_topic;
 use super::engine::identity::PartitionId;
 use super::engine::notice::{Notice, Place, StuckCause};
+use crate::smtp::Reply;
 
 const DEBUG: u8 = 10;
 const INFO: u8 = 20;
@@ -79,7 +80,7 @@ impl Line {
             None => self,
         };
         match reply {
-            Some(reply) => line.number("code", reply.code),
+            Some(reply) => line.number("code", reply.code()),
             None => line,
         }
     }
@@ -202,7 +203,7 @@ fn whose(target: Target, handlers: &[std::sync::Arc<str>]) -> String {
 
 fn at(stage: Option<Stage>, reply: Option<Reply>) -> String {
     match (stage, reply) {
-        (Some(stage), Some(reply)) => format!(" ({} at stage {})", reply.code, stage.as_str()),
+        (Some(stage), Some(reply)) => format!(" ({} at stage {})", reply.code(), stage.as_str()),
         (Some(stage), None) => format!(" (at stage {})", stage.as_str()),
         (None, _) => String::new(),
     }

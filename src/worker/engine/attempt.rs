@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::Poison;
+use crate::smtp::{self, Reply};
 
 /// Who delivers a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +30,7 @@ pub enum Work {
 #[derive(Clone)]
 pub struct Message(pub Arc<[u8]>);
 
-/// A step of the preparation or of the SMTP dialogue.
+/// A step of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The record becomes an event.
@@ -40,47 +41,11 @@ pub enum Stage {
     Build,
     /// A handler runs.
     Handler,
-    /// A socket is opened, the address looked up first.
-    Connect,
-    /// The TLS handshake.
-    Tls,
-    /// The server's first reply.
-    Greeting,
-    /// EHLO, or HELO.
-    Ehlo,
-    /// STARTTLS.
-    StartTls,
-    /// AUTH.
-    Auth,
-    /// MAIL, and RSET before it.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// The wait for the reply to the final dot, and the writing of the message before it.
-    Dot,
+    /// A step of the dialogue with the mail server.
+    Smtp(smtp::Stage),
 }
 
 impl Stage {
-    /// All of them, in order.
-    pub const ALL: [Self; 14] = [
-        Self::Decode,
-        Self::Render,
-        Self::Build,
-        Self::Handler,
-        Self::Connect,
-        Self::Tls,
-        Self::Greeting,
-        Self::Ehlo,
-        Self::StartTls,
-        Self::Auth,
-        Self::Mail,
-        Self::Rcpt,
-        Self::Data,
-        Self::Dot,
-    ];
-
     /// The name in `dlt-stage`, in logs and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,27 +53,9 @@ impl Stage {
             Self::Render => "render",
             Self::Build => "build",
             Self::Handler => "handler",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Greeting => "greeting",
-            Self::Ehlo => "ehlo",
-            Self::StartTls => "starttls",
-            Self::Auth => "auth",
-            Self::Mail => "mail",
-            Self::Rcpt => "rcpt",
-            Self::Data => "data",
-            Self::Dot => "dot",
+            Self::Smtp(stage) => stage.as_str(),
         }
     }
-}
-
-/// A reply of the mail server, without its text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Reply {
-    /// Three digits.
-    pub code: u16,
-    /// Class, subject and detail of RFC 3463, if the server gave them.
-    pub enhanced: Option<(u8, u16, u16)>,
 }
 
 /// Why a dialogue with the mail server failed.
@@ -156,7 +103,7 @@ pub enum Failure {
     /// The dialogue with the mail server failed.
     Smtp {
         /// Where.
-        stage: Stage,
+        stage: smtp::Stage,
         /// Why.
         cause: SmtpCause,
         /// Whether the kernel had taken the last byte of the terminator.
@@ -190,8 +137,8 @@ impl Failure {
             Self::Undecodable => Stage::Decode,
             Self::NotRendered => Stage::Render,
             Self::NotBuilt | Self::PreparationPanicked => Stage::Build,
-            Self::Smtp { stage, .. } => *stage,
-            Self::Crashed { .. } => Stage::Dot,
+            Self::Smtp { stage, .. } => Stage::Smtp(*stage),
+            Self::Crashed { .. } => Stage::Smtp(smtp::Stage::Dot),
             Self::HandlerRetry(_) | Self::HandlerPermanent | Self::HandlerFailed | Self::HandlerTimeout => {
                 Stage::Handler
             }

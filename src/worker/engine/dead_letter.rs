@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::attempt::Reply;
 use super::identity::RecordId;
 use super::life::Life;
 use super::reason::Reason;
@@ -42,9 +41,9 @@ pub fn dead_letter(life: &Life, reason: Reason, group_id: &str, unix_ms: i64) ->
     add("group", group_id.into());
     add("reason", reason.as_str().into());
     add("stage", failure.map_or(NOT_STARTED, |failure| failure.stage().as_str()).into());
-    if let Some(Reply { code, enhanced }) = reply {
-        add("code", code.to_string());
-        if let Some((class, subject, detail)) = enhanced {
+    if let Some(reply) = reply {
+        add("code", reply.code().to_string());
+        if let Some((class, subject, detail)) = reply.enhanced() {
             add("enhanced-code", format!("{class}.{subject}.{detail}"));
         }
     }

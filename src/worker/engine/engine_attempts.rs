@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::attempt::{AttemptResult, Failure, Message, Reply, Stage, Target};
+use super::attempt::{AttemptResult, Failure, Message, Stage, Target};
 use super::breaker::{Blow, Change};
 use super::engine::Engine;
 use super::identity::RecordId;
@@ -12,7 +12,8 @@ use super::notice::Notice;
 use super::partition::Partition;
 use super::reason::Reason;
 use super::retry;
-use super::verdict::{judge, Verdict};
+use super::verdict::{is_credentials, judge, Verdict};
+use crate::smtp::{self, Reply};
 
 /// The first pause after a dead letter that was not stored; it doubles.
 const BURY_AGAIN: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ impl Engine {
             partition.progress.moves(self.now.instant);
         }
         match result {
-            AttemptResult::Accepted(code) => self.deliver(id, target, Some(Reply { code, enhanced: None })),
+            AttemptResult::Accepted(code) => self.deliver(id, target, Some(Reply::new(code, None))),
             AttemptResult::Handled => self.deliver(id, target, None),
             AttemptResult::Composed(message) => self.compose(id, target, message),
             AttemptResult::Dropped => {
@@ -183,12 +184,13 @@ impl Engine {
     fn target_fails(&mut self, id: RecordId, target: Target, failure: &Failure, verdict: Verdict) {
         let now = self.now.instant;
         let breaker = self.permits.breaker(target);
-        let is_credentials = matches!(failure.reply(), Some(Reply { code: 530 | 535, .. }));
+        let is_sign_in =
+            failure.reply().is_some_and(is_credentials) || failure.stage() == Stage::Smtp(smtp::Stage::Auth);
         let blow = match (verdict, Reason::of(failure)) {
             // The target never saw the record.
             (Verdict::Permanent, Reason::Poison | Reason::Template) => return breaker.ends(id, now),
             (Verdict::Permanent, _) => Blow::Permanent,
-            (Verdict::ServerWide, _) if is_credentials || failure.stage() == Stage::Auth => Blow::Auth,
+            (Verdict::ServerWide, _) if is_sign_in => Blow::Auth,
             (Verdict::ServerWide, _) => Blow::ServerWide,
             (Verdict::Transient | Verdict::Unknown | Verdict::Delivered, _) => Blow::Transient,
         };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Reply, Stage, Target};
+use super::attempt::{Stage, Target};
 use super::identity::PartitionId;
 use super::reason::Reason;
 use super::verdict::Verdict;
+use crate::smtp::Reply;
 
 /// Where a record is, and of which type.
 #[derive(Clone, Debug, PartialEq, Eq)]

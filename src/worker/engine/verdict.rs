@@ -1,6 +1,7 @@
 //! The verdict on every possible result of an attempt, by stage and reply code, never by a text.
 
-use super::attempt::{Failure, Reply, SmtpCause, Stage};
+use super::attempt::{Failure, SmtpCause};
+use crate::smtp::{Reply, Stage};
 
 /// The classification of an attempt's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,8 +46,6 @@ fn judge_dialogue(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> 
         Stage::Connect | Stage::Tls | Stage::Greeting | Stage::Ehlo | Stage::StartTls | Stage::Auth => {
             Verdict::ServerWide
         }
-        // No dialogue has these stages.
-        Stage::Decode | Stage::Render | Stage::Build | Stage::Handler => Verdict::Permanent,
         Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Dot => match cause {
             SmtpCause::Refused(reply) => judge_refusal(stage, reply),
             SmtpCause::OutOfPlace(reply) if is_credentials(reply) => Verdict::ServerWide,
@@ -66,7 +65,7 @@ fn judge_dialogue(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> 
 }
 
 fn judge_refusal(stage: Stage, reply: Reply) -> Verdict {
-    match (stage, reply.code) {
+    match (stage, reply.code()) {
         (Stage::Mail, 552) => Verdict::Permanent,
         // The sender address is the worker's own, the same for all mails.
         (Stage::Mail, _) => Verdict::ServerWide,
@@ -78,6 +77,6 @@ fn judge_refusal(stage: Stage, reply: Reply) -> Verdict {
 }
 
 /// Authentication is required, or the credentials are wrong.
-fn is_credentials(reply: Reply) -> bool {
-    matches!(reply.code, 530 | 535)
+pub(super) fn is_credentials(reply: Reply) -> bool {
+    matches!(reply.code(), 530 | 535)
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::scene::{break_server, failed, greylisted, id, no_server, probe, refused, Scene};
-use crate::worker::engine::attempt::{AttemptResult, Failure, SmtpCause, Stage, Target};
+use crate::smtp::Stage;
+use crate::worker::engine::attempt::{AttemptResult, Failure, SmtpCause, Target};
 use crate::worker::engine::notice::Notice;
 
 const SECOND: Duration = Duration::from_secs(1);

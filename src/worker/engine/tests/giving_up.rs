@@ -6,7 +6,8 @@ use super::scene::{
     break_server, greylisted, header, id, limits, lost_reply, no_server, partition, probe, refused, value, Scene,
     BEGAN_MS,
 };
-use crate::worker::engine::attempt::{AttemptResult, Failure, Stage};
+use crate::smtp::Stage;
+use crate::worker::engine::attempt::{AttemptResult, Failure};
 use crate::worker::engine::dead_letter::{replay, DeadLetter};
 use crate::worker::engine::input::Input;
 use crate::worker::engine::limits::{Limits, OnUnknown};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scene::{partition, refused, Scene, BEGAN_MS};
+use crate::smtp::Stage;
 use crate::worker::engine::action::DrainReport;
-use crate::worker::engine::attempt::Stage;
 use crate::worker::engine::identity::{Generation, PartitionId, RecordId};
 use crate::worker::engine::input::{Committed, Input};
 use crate::worker::engine::notice::Notice;

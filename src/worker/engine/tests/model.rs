@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{target, World, PARTITIONS};
-use crate::worker::engine::attempt::{Failure, Reply, SmtpCause, Stage, Target};
+use crate::smtp::{Reply, Stage};
+use crate::worker::engine::attempt::{Failure, SmtpCause, Target};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -56,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// A failure that this target can have.
 fn failure(of: Target, kind: u8) -> Failure {
     let smtp = |stage, cause, is_after_terminator| Failure::Smtp { stage, cause, is_after_terminator };
-    let refused = |stage, code| smtp(stage, SmtpCause::Refused(Reply { code, enhanced: None }), false);
+    let refused = |stage, code| smtp(stage, SmtpCause::Refused(Reply::new(code, None)), false);
     match of {
         Target::Handler(_) => match kind % 6 {
             0 => Failure::HandlerRetry(Some(Duration::from_secs(u64::from(kind)))),

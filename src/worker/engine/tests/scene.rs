@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::smtp::{Reply, Stage};
 use crate::worker::engine::action::{Action, CommitId, DrainReport, Position};
-use crate::worker::engine::attempt::{AttemptResult, Failure, Reply, SmtpCause, Stage, Work};
+use crate::worker::engine::attempt::{AttemptResult, Failure, SmtpCause, Work};
 use crate::worker::engine::dead_letter::DeadLetter;
 use crate::worker::engine::identity::{Generation, PartitionId, RecordId};
 use crate::worker::engine::input::{Committed, Input, Now};
@@ -42,7 +43,7 @@ pub(super) fn header(name: &str, value: &str) -> (String, Option<Vec<u8>>) {
 }
 
 pub(super) fn refused(stage: Stage, code: u16) -> AttemptResult {
-    failed(stage, SmtpCause::Refused(Reply { code, enhanced: Some((5, 1, 1)) }))
+    failed(stage, SmtpCause::Refused(Reply::new(code, Some((5, 1, 1)))))
 }
 
 pub(super) fn failed(stage: Stage, cause: SmtpCause) -> AttemptResult {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::scene::{failed, greylisted, lost_reply, no_server, refused, Scene};
+use crate::smtp::Stage;
 use crate::worker::engine::action::CommitId;
-use crate::worker::engine::attempt::{AttemptResult, Failure, Message, SmtpCause, Stage};
+use crate::worker::engine::attempt::{AttemptResult, Failure, Message, SmtpCause};
 use crate::worker::engine::identity::{Generation, RecordId};
 use crate::worker::engine::input::Input;
 use crate::worker::engine::life::State;

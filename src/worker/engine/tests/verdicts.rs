@@ -1,10 +1,11 @@
 //! Every result has a verdict.
 
-use crate::worker::engine::attempt::{Failure, Reply, SmtpCause, Stage};
+use crate::smtp::{Reply, Stage};
+use crate::worker::engine::attempt::{Failure, SmtpCause};
 use crate::worker::engine::verdict::{judge, Verdict};
 
 fn replies() -> Vec<Reply> {
-    (200..=599).map(|code| Reply { code, enhanced: None }).collect()
+    (200..=599).map(|code| Reply::new(code, None)).collect()
 }
 
 fn causes() -> Vec<SmtpCause> {
@@ -29,19 +30,19 @@ fn causes() -> Vec<SmtpCause> {
 fn by_the_table(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> Verdict {
     use Stage::{Auth, Connect, Dot, Ehlo, Greeting, Mail, Rcpt, StartTls, Tls};
     let code = match cause {
-        SmtpCause::Refused(reply) | SmtpCause::OutOfPlace(reply) => Some(reply.code),
+        SmtpCause::Refused(reply) | SmtpCause::OutOfPlace(reply) => Some(reply.code()),
         _ => None,
     };
     if matches!(stage, Connect | Tls | Greeting | Ehlo | StartTls | Auth) || matches!(code, Some(530 | 535)) {
         return Verdict::ServerWide;
     }
     match cause {
-        SmtpCause::Refused(Reply { code: 552, .. }) if stage == Mail => Verdict::Permanent,
+        SmtpCause::Refused(reply) if reply.code() == 552 && stage == Mail => Verdict::Permanent,
         SmtpCause::Refused(_) | SmtpCause::Utf8NotOffered | SmtpCause::InvalidAddress if stage == Mail => {
             Verdict::ServerWide
         }
-        SmtpCause::Refused(Reply { code: 552, .. }) if stage == Rcpt => Verdict::Transient,
-        SmtpCause::Refused(Reply { code, .. }) if code >= 500 => Verdict::Permanent,
+        SmtpCause::Refused(reply) if reply.code() == 552 && stage == Rcpt => Verdict::Transient,
+        SmtpCause::Refused(reply) if reply.code() >= 500 => Verdict::Permanent,
         SmtpCause::Refused(_) => Verdict::Transient,
         SmtpCause::TooLarge | SmtpCause::Utf8NotOffered | SmtpCause::InvalidAddress => Verdict::Permanent,
         SmtpCause::OutOfPlace(_) | SmtpCause::Timeout | SmtpCause::Closed | SmtpCause::Malformed => {
@@ -61,10 +62,7 @@ fn by_the_table(stage: Stage, cause: SmtpCause, is_after_terminator: bool) -> Ve
 
 #[test]
 fn the_verdict_on_every_dialogue_is_that_of_the_table() {
-    let dialogue = Stage::ALL
-        .into_iter()
-        .filter(|stage| !matches!(stage, Stage::Decode | Stage::Render | Stage::Build | Stage::Handler));
-    for stage in dialogue {
+    for stage in Stage::ALL {
         for cause in causes() {
             // Only the wait for the reply to the dot comes after the terminator.
             for is_after_terminator in [false, stage == Stage::Dot] {
