@@ -21,8 +21,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Those of `topics` and their dead-letter topics that do not exist, or did not before they were created with
-    /// `shape`. Blocks up to some times `timeout`.
+    /// Those of `topics` and their dead-letter topics that do not exist; with a `shape`, those that were created so. Blocks up to some times `timeout`.
     ///
     /// # Errors
     /// When the cluster does not answer, or a topic can be neither found nor created.
@@ -35,13 +34,17 @@ impl Cluster {
     ) -> Result<Vec<String>, Failure> {
         let errors = self.errors();
         let context = KafkaContext::noting(Arc::new(LatestToken::new(token)), Arc::clone(&errors));
+        let mut config = storing(&self.connection);
+        // To ask for a topic would create it otherwise, in the brokers' shape.
+        config.set("allow.auto.create.topics", "false");
         let ask = || {
-            let cluster = Topics::new(&storing(&self.connection), context, timeout)?;
+            let cluster = Topics::new(&config, context, timeout)?;
             let missing = cluster.missing(topics)?;
-            if let Some(shape) = shape {
-                cluster.create(&missing, shape)?;
+            match shape {
+                // A broker may not show yet what it has just created.
+                Some(shape) => cluster.create(&missing, shape),
+                None => Ok(missing),
             }
-            Ok(missing)
         };
         ask().map_err(|trouble| match trouble {
             Trouble::Missing(text) => Failure::new(Kind::of(Code::UnknownTopic), text),

@@ -68,13 +68,13 @@ impl Topics {
         Ok(missing)
     }
 
-    /// Creates topics; it does not matter if somebody else is faster.
+    /// Creates topics, and returns those that nobody else had created meanwhile.
     ///
     /// # Errors
     /// When one is missing afterwards, or nobody knows.
-    pub(super) fn create(&self, missing: &[String], shape: Shape) -> Result<(), Trouble> {
+    pub(super) fn create(&self, missing: &[String], shape: Shape) -> Result<Vec<String>, Trouble> {
         if missing.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let replication = || TopicReplication::Fixed(shape.replication);
         let new: Vec<_> = missing.iter().map(|topic| NewTopic::new(topic, shape.partitions, replication())).collect();
@@ -83,9 +83,9 @@ impl Topics {
         let runtime = runtime.map_err(|_| Trouble::Unreachable(Code::CriticalSystemResource))?;
         let results =
             runtime.block_on(self.admin.create_topics(&new, &options)).map_err(|error| unreachable_by(&error))?;
-        let failed = results.into_iter().filter_map(Result::err);
-        match failed.into_iter().find(|(_, code)| *code != Code::TopicAlreadyExists) {
-            None => Ok(()),
+        let (created, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        match refused.into_iter().filter_map(Result::err).find(|(_, code)| *code != Code::TopicAlreadyExists) {
+            None => Ok(created.into_iter().filter_map(Result::ok).collect()),
             Some((topic, code)) => Err(Trouble::Missing(format!(
                 "topic {topic} does not exist and cannot be created ({code}): create it, or grant Create on it"
             ))),
@@ -117,7 +117,7 @@ pub(super) fn ensure(
     timeout: Duration,
 ) -> Result<(), Trouble> {
     let cluster = Topics::new(config, context, timeout)?;
-    cluster.create(&cluster.missing(topics)?, Shape::DEFAULT)
+    cluster.create(&cluster.missing(topics)?, Shape::DEFAULT).map(drop)
 }
 
 fn unreachable_by(error: &KafkaError) -> Trouble {

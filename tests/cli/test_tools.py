@@ -12,6 +12,7 @@ import pytest
 from kafka_email.testing import EmbeddedBroker, SmtpSink, StoredRecord
 from support.cli import COMMAND, run, variables
 from support.kafka.cluster import Kafka
+from support.kafka.topics import leaders
 from support.ports import HOST, free_port
 
 TOPICS = ["email-events", "email-events-dlt"]
@@ -74,6 +75,7 @@ def test_topics_are_created_once(kafka: Kafka) -> None:
     assert first.stdout == "".join(f"{name}: created\n" for name in names), first.stderr
     second = run("topics", "create", **given)
     assert second.stdout == "".join(f"{name}: was there already\n" for name in names), second.stderr
+    assert [len(leaders(kafka.bootstrap_servers, name)) for name in names] == [2, 2]
 
 
 def test_render_shows_the_mail_in_each_form(tmp_path: Path) -> None:
