@@ -83,11 +83,6 @@ impl Status {
         self.is_closing.store(true, Ordering::Release);
     }
 
-    /// Whether a broker ever answered.
-    pub(super) fn has_answered(&self) -> bool {
-        self.has_answered.load(Ordering::Acquire)
-    }
-
     /// A broker answered a probe.
     pub(super) fn note_answer(&self) {
         self.has_answered.store(true, Ordering::Release);

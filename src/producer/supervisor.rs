@@ -227,18 +227,18 @@ impl Supervisor {
     /// Looks topics up; those that are left then are looked up again after the pause.
     fn look_topics_up(&mut self, pause: Duration) {
         self.next_lookup = None;
-        let (status, Some(client)) = (self.core.status(), self.core.pipeline().client()) else { return };
-        if status.is_connected() {
+        let Some(client) = self.core.pipeline().client() else { return };
+        if self.core.status().is_connected() {
             self.lookup = Some(spawn_blocking(move || client.look_topics_up(PROBE_TIMEOUT)));
             self.next_lookup = Some((Instant::now() + pause, pause));
-        } else if status.has_answered() {
-            client.limit_no_unknown_topic();
+        } else if client.has_unknown_topics() {
+            self.next_lookup = Some((Instant::now() + LOOKUP_INTERVAL, Duration::ZERO));
         }
     }
 
     fn look_left_topics_up(&mut self) {
-        let pause = self.next_lookup.map_or(LOOKUP_INTERVAL, |(_, pause)| pause);
-        self.look_topics_up((pause * 2).min(LONGEST_LOOKUP_INTERVAL));
+        let pause = self.next_lookup.map_or(Duration::ZERO, |(_, pause)| pause);
+        self.look_topics_up((pause * 2).clamp(LOOKUP_INTERVAL, LONGEST_LOOKUP_INTERVAL));
     }
 
     fn on_looked_up(&mut self, some_are_left: bool) {

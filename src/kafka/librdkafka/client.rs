@@ -118,6 +118,11 @@ impl Client {
         unknown.map(|(name, topic)| (name.clone(), Arc::clone(topic))).collect()
     }
 
+    /// Whether there are topics about which the cluster has to be asked.
+    pub(crate) fn has_unknown_topics(&self) -> bool {
+        self.topics.read().values().any(|topic| topic.has_to_be_looked_up())
+    }
+
     /// Whether the cluster said that there is no such topic.
     pub(crate) fn is_missing(&self, topic: &str) -> bool {
         self.topics.read().get(topic).is_some_and(|topic| topic.is_missing())

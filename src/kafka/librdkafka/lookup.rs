@@ -10,14 +10,14 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::broker::Broker;
 use super::client::{slice, Client};
 use super::event::{text, RawEvent};
-use super::topic::Existence;
+use super::topic::Limit;
 
-/// `max.message.bytes` of topics; None where the client may not know it, which takes the right `DescribeConfigs`.
-type Limits = HashMap<String, Option<usize>>;
+/// `max.message.bytes` of topics.
+type Limits = HashMap<String, Limit>;
 
 impl Client {
     /// Asks the cluster whether the topics in use exist. Where more of a topic waits than may be queued before its limit is
-    /// known, asks for that limit too. Blocks up to `timeout`; returns whether a topic is left without an answer.
+    /// known, asks for that limit too. Blocks up to `timeout`; returns whether a topic has to be looked up again.
     pub fn look_topics_up(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let unknown = self.unknown_topics();
@@ -34,24 +34,15 @@ impl Client {
             self.limits_of(&short, &answer.brokers, deadline.saturating_duration_since(Instant::now()))
         });
         for (name, topic) in &unknown {
-            topic.set_existence(match code(name) {
-                Some(Code::NoError) => Existence::Exists,
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Existence::Missing,
-                _ => Existence::Unknown,
-            });
-            // Without an answer nothing is held back: it may never come.
-            if topic.allowance.is_short() {
-                topic.allowance.set_limit(limits.get(&**name).copied().flatten());
+            match code(name) {
+                Some(Code::NoError) => topic.found(limits.get(&**name).copied().unwrap_or_default()),
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => topic.not_found(),
+                _ => topic.not_asked(),
             }
         }
         // What waited for the limit may go.
         self.wake();
-        !self.unknown_topics().is_empty()
-    }
-
-    /// Lets everything through of topics that cannot be looked up now.
-    pub(crate) fn limit_no_unknown_topic(&self) {
-        self.unknown_topics().iter().for_each(|(_, topic)| topic.allowance.set_limit(None));
+        self.has_unknown_topics()
     }
 
     /// Asks the first broker that accepts a connection; without a broker to ask, librdkafka would wait for the controller.
@@ -75,7 +66,9 @@ impl Client {
         });
         match event {
             // The broker does not know the request, or nobody may ask: it will not be different next time.
-            Some(event) if is_refusal(event.error_code()) => topics.iter().map(|name| ((*name).into(), None)).collect(),
+            Some(event) if is_refusal(event.error_code()) => {
+                topics.iter().map(|name| ((*name).into(), Limit::Untold)).collect()
+            }
             Some(event) => described_limits(&event),
             None => Limits::new(),
         }
@@ -111,9 +104,9 @@ fn described_limits(event: &RawEvent) -> Limits {
             let entries = slice(entries, i32::try_from(entries_count).unwrap_or(0));
             let entry =
                 entries.iter().find(|entry| text(sys::rd_kafka_ConfigEntry_name(**entry)) == "max.message.bytes");
-            let limit = entry.and_then(|entry| text(sys::rd_kafka_ConfigEntry_value(*entry)).parse().ok());
+            let bytes = entry.and_then(|entry| text(sys::rd_kafka_ConfigEntry_value(*entry)).parse().ok());
             if code == Code::NoError || is_refusal(code) {
-                limits.insert(name, limit);
+                limits.insert(name, bytes.map_or(Limit::Untold, Limit::Bytes));
             }
         }
     }

@@ -19,6 +19,17 @@ const NO_LIMIT: usize = 1_000_000;
 /// What a batch holds besides its records (Kafka's format of record batches).
 const BATCH_OVERHEAD: usize = 61;
 
+/// What the cluster said of a topic's `max.message.bytes`.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Limit {
+    /// Nothing.
+    #[default]
+    Unanswered,
+    /// That this client may not know it, which takes the right `DescribeConfigs`.
+    Untold,
+    Bytes(usize),
+}
+
 /// A topic in use.
 pub(super) struct Topic {
     handle: *mut sys::rd_kafka_topic_t,
@@ -43,7 +54,7 @@ impl Drop for Topic {
 /// Whether a topic exists, as far as the cluster was asked.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-pub(super) enum Existence {
+enum Existence {
     Unknown,
     Missing,
     Exists,
@@ -86,11 +97,30 @@ impl Topic {
         self.existence.load(Ordering::Acquire) != Existence::Exists as u8
     }
 
-    pub(super) fn set_existence(&self, existence: Existence) {
-        self.existence.store(existence as u8, Ordering::Release);
-        if matches!(existence, Existence::Exists) {
-            self.stranded.store(0, Ordering::Release);
+    /// The cluster has the topic. Where more of it waits than is allowed, its limit was asked for: without an answer it keeps
+    /// the allowance that it has, and has to be looked up again.
+    pub(super) fn found(&self, limit: Limit) {
+        let before = self.existence.swap(Existence::Exists as u8, Ordering::AcqRel);
+        self.stranded.store(0, Ordering::Release);
+        if self.allowance.is_short() {
+            self.allowance.set_limit(limit);
+        } else if before == Existence::Missing as u8 {
+            self.allowance.begin_again();
         }
+    }
+
+    /// The cluster does not have the topic. When it says so again, all of it is let through, so that it holds up no other:
+    /// a broker that has not yet heard of a new topic says so too.
+    pub(super) fn not_found(&self) {
+        let before = self.existence.swap(Existence::Missing as u8, Ordering::AcqRel);
+        if before == Existence::Missing as u8 && self.allowance.is_short() {
+            self.allowance.set_limit(Limit::Untold);
+        }
+    }
+
+    /// The cluster gave no answer about the topic.
+    pub(super) fn not_asked(&self) {
+        self.existence.store(Existence::Unknown as u8, Ordering::Release);
     }
 
     /// A record of this topic is queued.
@@ -190,13 +220,23 @@ impl Allowance {
         self.limit.load(Ordering::Acquire) != usize::MAX
     }
 
-    /// Limits the topic to what one batch may hold; None: to nothing, unless a batch was refused.
-    pub(super) fn set_limit(&self, batch_bytes: Option<usize>) {
-        let limit = batch_bytes.filter(|bytes| *bytes < NO_LIMIT);
+    /// All was let through of a topic that did not exist; now it does, and may have a limit.
+    fn begin_again(&self) {
         self.is_short.store(false, Ordering::Release);
-        self.limit.store(limit.map_or(usize::MAX, |bytes| bytes.saturating_sub(BATCH_OVERHEAD)), Ordering::SeqCst);
+        self.limit.store(FIRST_ALLOWANCE, Ordering::SeqCst);
+    }
+
+    /// Limits the topic to what one batch may hold; to nothing where that is not told, unless a batch was refused.
+    fn set_limit(&self, limit: Limit) {
+        let bytes = match limit {
+            Limit::Unanswered => return,
+            Limit::Bytes(bytes) if bytes < NO_LIMIT => bytes.saturating_sub(BATCH_OVERHEAD),
+            Limit::Bytes(_) | Limit::Untold => usize::MAX,
+        };
+        self.is_short.store(false, Ordering::Release);
+        self.limit.store(bytes, Ordering::SeqCst);
         // Looked at last: a batch may be refused meanwhile.
-        if batch_bytes.is_none() && self.was_refused.load(Ordering::SeqCst) {
+        if matches!(limit, Limit::Untold) && self.was_refused.load(Ordering::SeqCst) {
             self.limit.fetch_min(FIRST_ALLOWANCE - BATCH_OVERHEAD, Ordering::SeqCst);
         }
         if !self.is_limited() {
@@ -206,7 +246,9 @@ impl Allowance {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::client::tests::client;
     use super::*;
 
     #[test]
@@ -224,12 +266,56 @@ mod tests {
     fn a_limit_that_librdkafka_keeps_itself_is_none() {
         let allowance = Allowance::new(100);
         assert!(allowance.take(1, || 100));
-        allowance.set_limit(Some(NO_LIMIT));
+        allowance.set_limit(Limit::Bytes(NO_LIMIT));
         assert!(!allowance.is_limited() && allowance.take(2, || unreachable!("nothing is counted")));
-        allowance.set_limit(Some(200));
+        allowance.set_limit(Limit::Bytes(200));
         assert!(allowance.take(3, || 139));
         allowance.give_back(&[1, 2]);
         assert!(!allowance.take(4, || 1));
+    }
+
+    fn with_topic(test: impl FnOnce(&Topic)) {
+        let client = client("127.0.0.1:1");
+        let topic = client.open_topic("emails").unwrap();
+        test(&topic);
+    }
+
+    fn allows(topic: &Topic, opaque: usize, size: usize) -> bool {
+        let is_allowed = topic.allowance.take(opaque, || size);
+        if !is_allowed {
+            topic.allowance.fell_short();
+        }
+        is_allowed
+    }
+
+    #[test]
+    fn without_an_answer_a_topic_keeps_its_first_allowance_and_is_looked_up_again() {
+        with_topic(|topic| {
+            assert!(allows(topic, 1, FIRST_ALLOWANCE) && !allows(topic, 2, 1));
+            topic.not_asked();
+            assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up(), "the cluster did not answer");
+            topic.not_found();
+            assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up(), "a broker may not have heard of it yet");
+            topic.found(Limit::Unanswered);
+            assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up(), "only its limit was not answered");
+            topic.found(Limit::Bytes(20_000));
+            assert!(allows(topic, 2, 3000) && !allows(topic, 3, 1000) && !topic.has_to_be_looked_up());
+        });
+    }
+
+    #[test]
+    fn a_topic_that_does_not_exist_is_let_through_until_it_does() {
+        with_topic(|topic| {
+            assert!(allows(topic, 1, FIRST_ALLOWANCE) && !allows(topic, 2, 1));
+            topic.not_found();
+            topic.not_found();
+            assert!(allows(topic, 2, 1_000_000) && topic.has_to_be_looked_up());
+            topic.found(Limit::Unanswered);
+            assert!(!topic.has_to_be_looked_up(), "nothing waits for its limit");
+            assert!(allows(topic, 3, FIRST_ALLOWANCE) && !allows(topic, 4, 1) && topic.has_to_be_looked_up());
+            topic.found(Limit::Untold);
+            assert!(allows(topic, 4, 1_000_000) && !topic.has_to_be_looked_up(), "nobody may know it");
+        });
     }
 
     #[test]
@@ -238,9 +324,9 @@ mod tests {
         assert!(allowance.note_refused_batch() && allowance.is_short(), "it has to be looked up");
         assert!(!allowance.note_refused_batch(), "once");
         assert!(allowance.take(1, || FIRST_ALLOWANCE) && !allowance.take(2, || 1));
-        allowance.set_limit(None);
+        allowance.set_limit(Limit::Untold);
         assert!(!allowance.take(2, || 1) && !allowance.fell_short(), "nobody is asked again");
-        allowance.set_limit(Some(100_000));
+        allowance.set_limit(Limit::Bytes(100_000));
         assert!(allowance.take(2, || 80_000) && !allowance.take(3, || 80_000));
     }
 }
