@@ -23,7 +23,7 @@ const MANY: u32 = 1000;
 
 fn event() -> EmailEvent<'static> {
     EmailEvent {
-        email_type: EmailType::Verification,
+        email_type: EmailType::Verification.as_str(),
         recipient: RECIPIENT,
         username: "Anna Berg",
         link: "https://shop.example.com/verify?token=abcdefghijklmnop0123456789",

@@ -31,7 +31,7 @@ proptest! {
         recipient in texts(), username in texts(), link in texts(), micros in 0_i64..253_402_300_800_000_000,
     ) {
         let event = EmailEvent {
-            email_type: EmailType::Verification,
+            email_type: EmailType::Verification.as_str(),
             recipient: &recipient,
             username: &username,
             link: &link,
@@ -49,7 +49,7 @@ proptest! {
     #[test]
     fn what_is_certainly_valid_cannot_break_out_of_a_mail_header(recipient in texts(), username in texts()) {
         let event = EmailEvent {
-            email_type: EmailType::Welcome,
+            email_type: EmailType::Welcome.as_str(),
             recipient: &recipient,
             username: &username,
             link: "",

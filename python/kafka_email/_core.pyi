@@ -193,9 +193,16 @@ class Producer:
         link: object,
         metadata: object,
         headers: _Headers,
+        event_id: str | None,
     ) -> _Promise[RecordMetadata] | None: ...
     def publish(
-        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: _Headers
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: _Headers,
+        event_id: str | None,
     ) -> _Promise[RecordMetadata]: ...
     def publish_batch(
         self, topic: str, batch: Batch, first: int, count: int, headers: _Headers

@@ -45,12 +45,20 @@ class PublishingProducer(Protocol):
         link: object,
         metadata: object,
         headers: EncodedHeaders,
+        event_id: str | None,
         /,
     ) -> Promise[RecordMetadata] | None:
         """Publish an e-mail event that is certainly valid. None: Pydantic has to decide, nothing was published."""
 
     def publish(
-        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders, /
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
+        /,
     ) -> Promise[RecordMetadata]:
         """Publish an encoded event."""
 

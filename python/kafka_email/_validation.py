@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from kafka_email._core import Batch, count_invalid
 from kafka_email._encoding import encode_key
 from kafka_email.schemas.email_events import EmailEventPayload, EmailEventType
 
+_email_type = re.compile("[a-z][a-z0-9_]{0,63}")
+_known_types = frozenset(EmailEventType)
 _payloads = TypeAdapter(list[EmailEventPayload])
 
 
@@ -39,20 +42,34 @@ def event_type(event: Mapping[str, Any] | BaseModel, topic: str) -> str:
     return type(event).__name__ if isinstance(event, BaseModel) else topic
 
 
-def email_payload(
+def email_event(
     email_type: str, email: str, username: str, link: str, metadata: dict[str, Any] | None
-) -> EmailEventPayload:
-    """Build the model of an e-mail event.
+) -> dict[str, Any]:
+    """Build the JSON form of an e-mail event; its type may be one that the model does not know.
 
     Raises:
         pydantic.ValidationError: The event is not valid.
+        TypeError: The type is not text.
+        ValueError: The type is not a name as ``publish_email`` takes it.
     """
-    fields = {"email_type": email_type, "recipient": email, "username": username, "link": link}
     try:
-        return EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
-    except ValidationError:
+        name = _type_name(email_type)
+        known = name if name in _known_types else EmailEventType.NOTIFICATION
+        fields = {"email_type": known, "recipient": email, "username": username, "link": link}
+        payload = EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
+    except (TypeError, ValueError):
         count_invalid()
         raise
+    return payload.model_dump(mode="json") | {"email_type": name}
+
+
+def _type_name(email_type: str) -> str:
+    if not isinstance(email_type, str):
+        raise TypeError(f"an e-mail type is str, not {type(email_type).__name__}")
+    name = str(email_type)
+    if not _email_type.fullmatch(name):
+        raise ValueError(f"an e-mail type matches {_email_type.pattern}: {name!r:.100} does not")
+    return name
 
 
 def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) -> None:

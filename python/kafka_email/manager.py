@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from kafka_email import _logging
 from kafka_email._core import Health, StopCounts, librdkafka_version, release_mailbox
-from kafka_email._encoding import Headers, encode_headers, encode_key
+from kafka_email._encoding import Headers, checked_event_id, encode_headers, encode_key
 from kafka_email._life import Life, Opening, StandInT
 from kafka_email._token import fetch_token, kafka_tokens
 from kafka_email._tracing import sending
@@ -188,6 +188,8 @@ class KafkaManager:
         key: str | bytes | None = None,
         *,
         headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
     ) -> RecordMetadata:
         """Publish any event as JSON and wait until every in-sync replica has it.
 
@@ -199,19 +201,22 @@ class KafkaManager:
             event: A mapping or a Pydantic model; Pydantic turns it into JSON. NaN and infinity become null.
             key: Decides the partition, by Java's murmur2; events of one key stay in order. Empty or None: no key.
             headers: Header names and values, text as UTF-8, besides the CloudEvents headers.
+            event_id: Id of the event, the header ``ce_id``, by which a delivery worker drops duplicates: 1 to 128
+                printable ASCII characters without spaces; a UUID of version 7 when None.
+            expires_at: When a delivery worker gives the event up, as the header ``expires-at``; a naive one is UTC.
 
         Raises:
             KafkaError: One of :mod:`kafka_email.exceptions`.
-            TypeError: The event, the key or a header is of a wrong type.
-            ValueError: Kafka allows no such topic or header name.
+            TypeError: The event, the key, a header, the id or the expiry is of a wrong type.
+            ValueError: Kafka allows no such topic or header name, or the id is none.
             RuntimeError: No event loop of asyncio or uvloop runs.
             pydantic_core.PydanticSerializationError: Something in the event has no JSON form.
         """
         name = topic_name(topic)
         with sending(name) as span:
-            value, own_headers = encode_event(event), encode_headers(span.headers(headers))
-            kind = event_type(event, name)
-            stored = await self.native_producer().publish(name, encode_key(key), value, kind, own_headers)
+            value, own_headers = encode_event(event), encode_headers(span.headers(headers), expires_at)
+            kind, event_id = event_type(event, name), checked_event_id(event_id)
+            stored = await self.native_producer().publish(name, encode_key(key), value, kind, own_headers, event_id)
             span.acknowledge(stored)
             return stored
 

@@ -35,10 +35,16 @@ impl EmailType {
     }
 }
 
+/// Whether this may be the name of a type of e-mail: `[a-z][a-z0-9_]{0,63}`.
+pub fn is_type_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_allowed)
+}
+
 /// An e-mail to send, without its metadata. No `Debug`: it is personal data, and the link may be a secret.
 pub struct EmailEvent<'a> {
-    /// What kind of e-mail.
-    pub email_type: EmailType,
+    /// Name of its type: one of [`EmailType`], or one that [`is_type_name`] takes.
+    pub email_type: &'a str,
     /// Address to send it to.
     pub recipient: &'a str,
     /// Name to greet.
@@ -74,7 +80,7 @@ impl EmailEvent<'_> {
     /// Appends what [`Self::write_json`] does before the link.
     pub fn write_head(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"email_type\": ");
-        write_string(out, self.email_type.as_str());
+        write_string(out, self.email_type);
         out.extend_from_slice(b", \"recipient\": ");
         write_string(out, self.recipient);
         out.extend_from_slice(b", \"username\": ");
@@ -104,11 +110,11 @@ impl EmailEvent<'_> {
 mod tests {
     use std::convert::Infallible;
 
-    use super::{EmailEvent, EmailType, Timestamp};
+    use super::{is_type_name, EmailEvent, EmailType, Timestamp};
 
     fn event() -> EmailEvent<'static> {
         EmailEvent {
-            email_type: EmailType::PasswordReset,
+            email_type: EmailType::PasswordReset.as_str(),
             recipient: "anna.berg+news@mail.example.org",
             username: "Zoë \"Z\" \u{7f}😀",
             link: "app://verify?token=a/b&c=\\d",
@@ -137,7 +143,7 @@ mod tests {
             )
         );
         let welcome = EmailEvent {
-            email_type: EmailType::Welcome,
+            email_type: EmailType::Welcome.as_str(),
             link: "",
             username: "Anna",
             timestamp: Timestamp::from_micros(1_795_451_893_000_000),
@@ -174,5 +180,15 @@ mod tests {
         }
         assert_eq!(EmailType::from_name("Welcome"), None);
         assert_eq!(EmailType::from_name(""), None);
+    }
+
+    #[test]
+    fn other_types_have_names_like_theirs() {
+        for name in ["welcome", "a", "order_shipped2", &"a".repeat(64)] {
+            assert!(is_type_name(name), "{name}");
+        }
+        for name in ["", "Welcome", "2fa", "_x", "order-shipped", "a b", "zoë", &"a".repeat(65)] {
+            assert!(!is_type_name(name), "{name}");
+        }
     }
 }

@@ -87,7 +87,7 @@ impl Batch {
         }
         let no_link = PyString::intern(py, "").into_any();
         let fields = Fields {
-            email_type,
+            email_type: email_type.as_str(),
             recipient: &recipient,
             username: &username,
             link: link.as_ref().unwrap_or(&no_link),

@@ -8,6 +8,7 @@ use pyo3::types::PyString;
 use super::clock;
 use super::late::{LargeTexts, LateJson};
 use super::metadata::{self, NotEncoded};
+use crate::email::event::is_type_name;
 use crate::email::json::write_string;
 use crate::email::{EmailEvent, EmailType};
 use crate::producer::LateValue;
@@ -33,7 +34,7 @@ pub(super) fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 
 /// The fields of an event as the caller gave them.
 pub(super) struct Fields<'a, 'py> {
-    pub(super) email_type: EmailType,
+    pub(super) email_type: &'a str,
     pub(super) recipient: &'a Bound<'py, PyAny>,
     pub(super) username: &'a Bound<'py, PyAny>,
     pub(super) link: &'a Bound<'py, PyAny>,
@@ -90,6 +91,11 @@ impl<'a> Fields<'a, '_> {
 /// The type that a plain `str` names.
 pub(super) fn email_type(name: &Bound<'_, PyAny>) -> Option<EmailType> {
     EmailType::from_name(plain_text(name)?)
+}
+
+/// The name in a plain `str`, if a type of e-mail may have it.
+pub(super) fn type_name<'a>(name: &'a Bound<'_, PyString>) -> Option<&'a str> {
+    plain_text(name).filter(|name| is_type_name(name))
 }
 
 /// The text of a plain `str`; a subclass may mean something else, and a lone surrogate is no text.

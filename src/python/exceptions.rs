@@ -37,7 +37,7 @@ pub(super) fn from_failure<'py>(
         (intern!(py, "retriable"), failure.kind.retriable.into_pyobject(py)?.to_owned().into_any()),
         (intern!(py, "maybe_delivered"), failure.maybe_delivered.into_pyobject(py)?.to_owned().into_any()),
         (intern!(py, "topic"), event.map(|event| &event.topic).into_pyobject(py)?.into_any()),
-        (intern!(py, "event_id"), event.map(|event| event.id.to_string()).into_pyobject(py)?.into_any()),
+        (intern!(py, "event_id"), event.map(|event| event.id.text()).into_pyobject(py)?.into_any()),
     ]
     .into_py_dict(py)?;
     call(&module(py)?.getattr(name(failure.kind.class))?, (failure.message.as_str(),), Some(&details))

@@ -198,7 +198,7 @@ impl Mailbox {
     ) -> PyResult<()> {
         // The caller gets the result also when a log handler of the application fails.
         let logged = if logs { self.log_delivery(py, &event, stored, target.context(py)) } else { Ok(()) };
-        let stored = RecordMetadata::acknowledged(event.topic, stored, event.id).into_bound_py_any(py)?;
+        let stored = RecordMetadata::acknowledged(event.topic, stored, &event.id).into_bound_py_any(py)?;
         target.resolve(stored).and(logged)
     }
 
@@ -232,7 +232,7 @@ impl Mailbox {
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let function = self.logging.getattr(py, intern!(py, "delivered"))?;
-        let id = event.id.to_string();
+        let id = event.id.text();
         let arguments = (function, id, &event.topic, stored.partition, stored.offset, &event.event_type);
         call_in(context, arguments.into_pyobject(py)?)
     }
@@ -245,7 +245,7 @@ impl Mailbox {
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let function = self.logging.getattr(py, intern!(py, "failed"))?;
-        let arguments = (function, event.id.to_string(), &event.topic, &event.event_type, exception);
+        let arguments = (function, event.id.text(), &event.topic, &event.event_type, exception);
         call_in(context, arguments.into_pyobject(py)?)
     }
 

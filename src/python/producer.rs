@@ -20,9 +20,9 @@ use super::process_bound::ProcessBound;
 use super::promise::{Promise, Withdraw};
 use super::reports::{Gauges, StopCounts};
 use super::results::Results;
-use super::under_way::UnderWay;
+use super::under_way::{Id, UnderWay};
 use super::{blocking, encoder, exceptions, headers, mailboxes};
-use crate::email::{EventId, EventIds, Timestamp};
+use crate::email::{EventIds, Timestamp};
 use crate::handover::Ticket;
 use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::{Header, Record, Token};
@@ -53,6 +53,8 @@ struct Draft<'a> {
     value: &'a [u8],
     event_type: &'a str,
     headers: &'a [(String, Vec<u8>)],
+    /// The caller's own id.
+    id: Option<&'a str>,
     /// How the value is kept while it waits.
     keep: &'a dyn Fn() -> Option<Box<dyn LateValue>>,
 }
@@ -107,11 +109,11 @@ impl ProducerRef {
     ) -> PyResult<Bound<'py, Promise>> {
         let (py, this) = (slf.py(), slf.get());
         let (producer, mailbox) = this.attached(py)?;
-        let id = this.ids.next(Timestamp::now());
-        let event = UnderWay { id, topic: topic.clone().unbind(), event_type: event_type.clone().unbind() };
+        let id = this.id(draft.and_then(|draft| draft.id));
+        let event = UnderWay { id: id.clone(), topic: topic.clone().unbind(), event_type: event_type.clone().unbind() };
         let (promise, ticket) = mailbox.get().register(py, event)?;
         let handed_over = match draft {
-            Some(draft) => this.hand_over(producer, topic.to_str()?, draft, id, ticket),
+            Some(draft) => this.hand_over(producer, topic.to_str()?, draft, &id, ticket),
             None => Err(producer.too_large()),
         };
         match handed_over {
@@ -130,15 +132,20 @@ impl ProducerRef {
         producer: &Producer,
         topic: &str,
         draft: &Draft<'_>,
-        id: EventId,
+        id: &Id,
         ticket: Ticket,
     ) -> Result<Accepted, Failure> {
-        let mut id_text = [0; 36];
-        let id = id.hyphenated().encode_lower(&mut id_text).as_bytes();
-        let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
-        headers.extend(headers::cloud_event(id, draft.event_type, &self.source));
-        headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        producer.enqueue(&Record { topic, key: draft.key, payload: draft.value, headers: &headers }, ticket, draft.keep)
+        id.with_text(|id| {
+            let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
+            headers.extend(headers::cloud_event(id.as_bytes(), draft.event_type, &self.source));
+            headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+            let record = Record { topic, key: draft.key, payload: draft.value, headers: &headers };
+            producer.enqueue(&record, ticket, draft.keep)
+        })
+    }
+
+    fn id(&self, given: Option<&str>) -> Id {
+        given.map_or_else(|| Id::Made(self.ids.next(Timestamp::now())), |id| Id::Given(id.into()))
     }
 }
 
@@ -171,15 +178,17 @@ impl ProducerRef {
         link: &Bound<'py, PyAny>,
         metadata: Option<&Bound<'py, PyAny>>,
         headers: Option<OwnHeaders>,
+        event_id: Option<&str>,
     ) -> PyResult<Option<Bound<'py, Promise>>> {
         let event_type = email_type;
-        let Some(email_type) = encoder::email_type(event_type) else { return Ok(None) };
+        let Some(email_type) = encoder::type_name(event_type) else { return Ok(None) };
         let fields = Fields { email_type, recipient, username, link, metadata };
         let max_bytes = slf.get().native(slf.py())?.max_event_bytes();
         with_buffer(|value| match fields.encode(value, max_bytes) {
             Ok(key) => {
                 let headers = headers.as_deref().unwrap_or_default();
-                let draft = Draft { key, value, event_type: email_type.as_str(), headers, keep: &|| fields.keep() };
+                let (id, keep) = (event_id, &|| fields.keep());
+                let draft = Draft { key, value, event_type: email_type, headers, id, keep };
                 Self::enqueue(slf, topic, event_type, Some(&draft)).map(Some)
             }
             Err(NotEncoded::Uncertain) => Ok(None),
@@ -188,6 +197,7 @@ impl ProducerRef {
     }
 
     /// Publishes an event that is encoded already.
+    #[allow(clippy::too_many_arguments)]
     fn publish<'py>(
         slf: &Bound<'py, Self>,
         topic: &Bound<'py, PyString>,
@@ -195,10 +205,11 @@ impl ProducerRef {
         value: PyBackedBytes,
         event_type: &Bound<'py, PyString>,
         headers: Option<OwnHeaders>,
+        event_id: Option<&str>,
     ) -> PyResult<Bound<'py, Promise>> {
         let (key, headers) = (key.unwrap_or_default(), headers.as_deref().unwrap_or_default());
         let keep = || Some(Box::new(LateBytes(value.clone_ref(slf.py()))) as Box<dyn LateValue>);
-        let draft = Draft { key, value: &value, event_type: event_type.to_str()?, headers, keep: &keep };
+        let draft = Draft { key, value: &value, event_type: event_type.to_str()?, headers, id: event_id, keep: &keep };
         Self::enqueue(slf, topic, event_type, Some(&draft))
     }
 
@@ -218,15 +229,16 @@ impl ProducerRef {
         let results = Bound::new(py, Results::new(promise.clone().unbind(), count))?;
         let mut waiting = HashSet::new();
         for (index, encoded) in batch.from(first).take(count).enumerate() {
-            let id = this.ids.next(Timestamp::now());
+            let id = this.id(None);
             let name = encoded.email_type.as_str();
             let event_type = PyString::intern(py, name).unbind();
-            let event = UnderWay { id, topic: topic.clone().unbind(), event_type };
+            let event = UnderWay { id: id.clone(), topic: topic.clone().unbind(), event_type };
             let ticket = mailbox.get().register_part(&results, index, event);
             let headers = headers.as_deref().unwrap_or_default();
             let keep = || Some(encoded.keep());
-            let draft = Draft { key: encoded.key, value: encoded.value, event_type: name, headers, keep: &keep };
-            match this.hand_over(producer, topic.to_str()?, &draft, id, ticket) {
+            let draft =
+                Draft { key: encoded.key, value: encoded.value, event_type: name, headers, id: None, keep: &keep };
+            match this.hand_over(producer, topic.to_str()?, &draft, &id, ticket) {
                 Ok(Accepted::Queued) => {}
                 Ok(Accepted::Waiting) => drop(waiting.insert(ticket)),
                 Err(failure) => {

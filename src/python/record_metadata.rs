@@ -4,9 +4,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict, PyString, PyTuple, PyType};
-use uuid::Uuid;
 
-use crate::email::EventId;
+use super::under_way::Id;
+use crate::email::Timestamp;
 use crate::kafka::librdkafka::Acknowledgement;
 use crate::testing;
 
@@ -16,7 +16,8 @@ const FIELDS: [&str; 5] = ["topic", "partition", "offset", "timestamp_ms", "even
 ///
 /// `topic`: topic name. `partition`: its partition, from 0. `offset`: position in the partition, -1 with `acks=0`.
 /// `timestamp_ms`: milliseconds since the Unix epoch, of creation, or of storage where the topic says so.
-/// `event_id`: the `UUIDv7` (RFC 9562) that the record carries in its `ce_id` header, for consumers to drop duplicates by.
+/// `event_id`: what the record carries in its `ce_id` header, for consumers to drop duplicates by; a `UUIDv7` (RFC 9562)
+/// unless the caller gave another.
 #[pyclass(frozen, eq, hash, module = "kafka_email")]
 pub(super) struct RecordMetadata {
     topic: Py<PyString>,
@@ -32,10 +33,10 @@ pub(super) struct RecordMetadata {
 
 impl RecordMetadata {
     /// Metadata of an acknowledged event.
-    pub(super) fn acknowledged(topic: Py<PyString>, stored: Acknowledgement, event_id: EventId) -> Self {
+    pub(super) fn acknowledged(topic: Py<PyString>, stored: Acknowledgement, id: &Id) -> Self {
         let Acknowledgement { partition, offset, timestamp_ms } = stored;
-        let timestamp_ms = if testing::is_made_up(timestamp_ms) { created_ms(event_id) } else { timestamp_ms };
-        Self { topic, partition, offset, timestamp_ms, event_id: text(event_id) }
+        let timestamp_ms = if testing::is_made_up(timestamp_ms) { created_ms(id) } else { timestamp_ms };
+        Self { topic, partition, offset, timestamp_ms, event_id: id.text() }
     }
 
     fn key(&self) -> (String, i32, i64, i64, String) {
@@ -68,14 +69,12 @@ fn form(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(FORM.get_or_try_init(py, make)?.bind(py))
 }
 
-/// As `to_string`, without the formatting machinery: this is on the way of every event.
-fn text(event_id: EventId) -> String {
-    event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
-}
-
-/// The time in a `UUIDv7`: its first 48 bits (RFC 9562, section 5.7).
-fn created_ms(event_id: EventId) -> i64 {
-    i64::try_from(event_id.as_u128() >> 80).unwrap_or(-1)
+/// The time in a `UUIDv7`, its first 48 bits (RFC 9562, section 5.7); an id of the caller's has none, and the time is now.
+fn created_ms(id: &Id) -> i64 {
+    match id {
+        Id::Made(id) => i64::try_from(id.as_u128() >> 80).unwrap_or(-1),
+        Id::Given(_) => Timestamp::now().millis(),
+    }
 }
 
 #[pymethods]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
 from kafka_email._core import RecordMetadata
 from kafka_email._dependency import NoParameters
-from kafka_email._encoding import Headers
+from kafka_email._encoding import Headers, given
 from kafka_email.manager import KafkaManager, kafka_manager
 from kafka_email.topics import KafkaTopics, topic_name
 
@@ -47,9 +48,12 @@ class BasePublisher:
         key: str | bytes | None = None,
         *,
         headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
     ) -> RecordMetadata:
         """Publish an event and wait until every in-sync replica has it.
 
         Arguments, errors and cancellation: as :meth:`kafka_email.KafkaManager.send_event`.
         """
-        return await self.manager.send_event(self.topic, event, key, headers=headers)
+        options = given(event_id=event_id, expires_at=expires_at)
+        return await self.manager.send_event(self.topic, event, key, headers=headers, **options)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from kafka_email._core import Batch, RecordMetadata
 from kafka_email._dependency import NoParameters
-from kafka_email._encoding import EncodedHeaders, Headers, encode_headers, encode_key
+from kafka_email._encoding import EncodedHeaders, Headers, checked_event_id, encode_headers, encode_key, given
 from kafka_email._tracing import is_tracing, sending
-from kafka_email._validation import add_validated, email_payload, email_payloads, encode_event, refuse
+from kafka_email._validation import add_validated, email_event, email_payloads, encode_event, refuse
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
@@ -55,6 +56,8 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None = None,
         *,
         headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
     ) -> RecordMetadata:
         """Ask for the e-mail that verifies an address.
 
@@ -64,8 +67,13 @@ class EmailPublisher(BasePublisher):
             verification_link: Any string.
             metadata: Whatever else the e-mail service needs, of types that Pydantic turns into JSON.
             headers: Record headers besides the CloudEvents ones, text as UTF-8.
+            event_id: Id of the event, the header ``ce_id``, by which a delivery worker drops duplicates: 1 to 128
+                printable ASCII characters without spaces; a UUID of version 7 when None.
+            expires_at: When a delivery worker gives the event up, as the header ``expires-at``; a naive one is UTC.
         """
-        return await self._enqueue("verification", email, username, verification_link, metadata, headers)
+        return await self._enqueue(
+            "verification", email, username, verification_link, metadata, headers, event_id, expires_at
+        )
 
     async def publish_password_reset_email(
         self,
@@ -75,9 +83,13 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None = None,
         *,
         headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
     ) -> RecordMetadata:
         """Ask for the e-mail that lets a user choose a new password. Arguments as for a verification."""
-        return await self._enqueue("password_reset", email, username, reset_link, metadata, headers)
+        return await self._enqueue(
+            "password_reset", email, username, reset_link, metadata, headers, event_id, expires_at
+        )
 
     async def publish_welcome_email(
         self,
@@ -86,9 +98,11 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None = None,
         *,
         headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
     ) -> RecordMetadata:
         """Ask for the e-mail that welcomes a user. Arguments as for a verification; the link is empty."""
-        return await self._enqueue("welcome", email, username, "", metadata, headers)
+        return await self._enqueue("welcome", email, username, "", metadata, headers, event_id, expires_at)
 
     async def publish_notification_email(
         self,
@@ -98,15 +112,38 @@ class EmailPublisher(BasePublisher):
         metadata: dict[str, Any] | None = None,
         *,
         headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
     ) -> RecordMetadata:
         """Ask for an e-mail that tells a user something. Arguments as for a verification."""
-        return await self._enqueue("notification", email, username, link, metadata, headers)
+        return await self._enqueue("notification", email, username, link, metadata, headers, event_id, expires_at)
+
+    async def publish_email(
+        self,
+        email_type: str,
+        email: str,
+        username: str = "",
+        link: str = "",
+        metadata: dict[str, Any] | None = None,
+        *,
+        headers: Headers | None = None,
+        event_id: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> RecordMetadata:
+        """Ask for an e-mail of any type, whose name matches ``[a-z][a-z0-9_]{0,63}``. Arguments as for a verification.
+
+        Raises:
+            TypeError: The type is not text.
+            ValueError: No type can have this name.
+        """
+        return await self._enqueue(email_type, email, username, link, metadata, headers, event_id, expires_at)
 
     async def publish_many(
         self,
         events: Iterable[EmailEventPayload | Mapping[str, Any]],
         *,
         headers: Headers | None = None,
+        expires_at: datetime | None = None,
     ) -> list[RecordMetadata | KafkaError]:
         """Publish many e-mail jobs at once.
 
@@ -117,6 +154,7 @@ class EmailPublisher(BasePublisher):
             events: Payloads, or mappings of their fields, where a welcome may leave its link out. The recipient, as
                 given, is the key of the record.
             headers: Headers of every record, besides the CloudEvents ones.
+            expires_at: When a delivery worker gives the events up; a naive one is UTC.
 
         Returns:
             One result for each event, in order: where it is stored, or the error that it failed with.
@@ -126,15 +164,20 @@ class EmailPublisher(BasePublisher):
         """
         everything = list(events)
         if not (self._publishes_itself() and _is_unpatched(self.manager)):
-            return await self._publish_each(everything, headers)
+            return await self._publish_each(everything, headers, expires_at)
         with sending(self.topic, len(everything)) as span:
-            return await self._publish_all(everything, encode_headers(span.headers(headers)))
+            return await self._publish_all(everything, encode_headers(span.headers(headers), expires_at))
 
     async def _publish_each(
-        self, events: list[EmailEventPayload | Mapping[str, Any]], headers: Headers | None
+        self,
+        events: list[EmailEventPayload | Mapping[str, Any]],
+        headers: Headers | None,
+        expires_at: datetime | None,
     ) -> list[RecordMetadata | KafkaError]:
-        payloads = email_payloads(events)
-        publishes = (self._publish_payload(payload, recipient, headers) for payload, recipient in payloads)
+        publishes = (
+            self._publish_event(payload.model_dump(mode="json"), recipient, headers, None, expires_at)
+            for payload, recipient in email_payloads(events)
+        )
         return await asyncio.gather(*publishes, return_exceptions=True)  # type: ignore[return-value]
 
     async def _publish_all(
@@ -164,19 +207,24 @@ class EmailPublisher(BasePublisher):
         link: str,
         metadata: dict[str, Any] | None,
         headers: Headers | None,
+        event_id: str | None,
+        expires_at: datetime | None,
         *,
         is_traced: bool = False,
     ) -> Awaitable[RecordMetadata]:
         if not is_traced and is_tracing():
-            return self._enqueue_traced(email_type, email, username, link, metadata, headers)
+            return self._enqueue_traced(email_type, email, username, link, metadata, headers, event_id, expires_at)
         manager = self.manager
-        if self._publishes_itself() and _is_unpatched(manager):
-            producer = manager.native_producer()
-            own_headers = None if headers is None else encode_headers(headers)
-            promise = producer.publish_email(self.topic, email_type, email, username, link, metadata, own_headers)
-            if promise is not None:
-                return promise
-        return self._enqueue_validated(email_type, email, username, link, metadata, headers)
+        if not (self._publishes_itself() and _is_unpatched(manager)):
+            event = email_event(email_type, email, username, link, metadata)
+            return self._publish_event(event, email, headers, event_id, expires_at)
+        topic, producer, event_id = self.topic, manager.native_producer(), checked_event_id(event_id)
+        encoded = encode_headers(headers, expires_at)
+        promise = producer.publish_email(topic, email_type, email, username, link, metadata, encoded, event_id)
+        if promise is not None:
+            return promise
+        event = email_event(email_type, email, username, link, metadata)
+        return producer.publish(topic, encode_key(email), encode_event(event), event["email_type"], encoded, event_id)
 
     async def _enqueue_traced(
         self,
@@ -186,38 +234,28 @@ class EmailPublisher(BasePublisher):
         link: str,
         metadata: dict[str, Any] | None,
         headers: Headers | None,
+        event_id: str | None,
+        expires_at: datetime | None,
     ) -> RecordMetadata:
+        fields = email_type, email, username, link, metadata
         with sending(self.topic) as span:
-            traced = span.headers(headers)
-            stored = await self._enqueue(email_type, email, username, link, metadata, traced, is_traced=True)
+            stored = await self._enqueue(*fields, span.headers(headers), event_id, expires_at, is_traced=True)
             span.acknowledge(stored)
             return stored
 
-    def _enqueue_validated(
+    def _publish_event(
         self,
-        email_type: str,
+        event: dict[str, Any],
         email: str,
-        username: str,
-        link: str,
-        metadata: dict[str, Any] | None,
         headers: Headers | None,
-    ) -> Awaitable[RecordMetadata]:
-        manager = self.manager
-        payload = email_payload(email_type, email, username, link, metadata)
-        if not (self._publishes_itself() and _is_unpatched(manager)):
-            return self._publish_payload(payload, email, headers)
-        key, value = encode_key(email), encode_event(payload)
-        return manager.native_producer().publish(self.topic, key, value, email_type, encode_headers(headers))
-
-    def _publish_payload(
-        self, payload: EmailEventPayload, email: str, headers: Headers | None
+        event_id: str | None,
+        expires_at: datetime | None,
     ) -> Awaitable[RecordMetadata]:
         """Publish by the documented way, part of which somebody has overridden or patched."""
-        event = payload.model_dump(mode="json")
+        options = given(event_id=event_id, expires_at=expires_at)
         if self._publishes_itself():
-            return self.manager.send_event(self.topic, event, key=email, headers=headers)
-        # A `publish` written for the original package takes no headers.
-        return self.publish(event, key=email) if headers is None else self.publish(event, key=email, headers=headers)
+            return self.manager.send_event(self.topic, event, key=email, headers=headers, **options)
+        return self.publish(event, key=email, **given(headers=headers), **options)
 
     def _publishes_itself(self) -> bool:
         """Return whether ``publish`` is the package's own, neither overridden nor patched."""

@@ -68,12 +68,18 @@ class CapturedEvents:
         """Publish nothing: Pydantic decides whether an event is valid, and ``publish`` gets the result."""
 
     def publish(
-        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
     ) -> asyncio.Future[RecordMetadata]:
         """Record an event."""
         future: asyncio.Future[RecordMetadata] = running_loop().create_future()
         if self._error is None:
-            future.set_result(self._record(topic, key, value, event_type, headers))
+            future.set_result(self._record(topic, key, value, event_type, headers, event_id))
         else:
             future.set_exception(self._error)
         return future
@@ -85,14 +91,20 @@ class CapturedEvents:
         future: asyncio.Future[list[RecordMetadata | KafkaError]] = running_loop().create_future()
         events = [batch[index] for index in range(first, min(first + count, len(batch)))]
         if self._error is None:
-            future.set_result([self._record(topic, *event, headers) for event in events])
+            future.set_result([self._record(topic, *event, headers, None) for event in events])
         else:
             # `publish_many` promises a `KafkaError`, but a test may let it fail with any error.
             future.set_result([cast("KafkaError", self._error)] * len(events))
         return future
 
     def _record(
-        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
     ) -> RecordMetadata:
         offset = len(self.events)
         event = CapturedEvent(
@@ -104,7 +116,8 @@ class CapturedEvents:
             headers=decode_headers(headers or []),
         )
         self.events.append(event)
-        return RecordMetadata(topic, partition=0, offset=offset, timestamp_ms=0, event_id=f"captured-{offset}")
+        event_id = event_id or f"captured-{offset}"
+        return RecordMetadata(topic, partition=0, offset=offset, timestamp_ms=0, event_id=event_id)
 
     async def started(self) -> None:
         """Return at once: there is nothing to connect to."""

@@ -39,9 +39,15 @@ class _RenderedEvents(CapturedEvents):
         self._handled_types = worker.handled_types
 
     def _record(
-        self, topic: str, key: bytes | None, value: bytes, event_type: str, headers: EncodedHeaders
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
     ) -> RecordMetadata:
-        stored = super()._record(topic, key, value, event_type, headers)
+        stored = super()._record(topic, key, value, event_type, headers, event_id)
         if topic in self._topics and event_type not in self._handled_types:
             self.mails.append(self._rendered(self.events[-1].value, event_type, stored.event_id))
         return stored
