@@ -1,6 +1,7 @@
 """The native half. Private: import from ``kafka_email``."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import Field
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, final
@@ -13,10 +14,12 @@ from kafka_email.exceptions import KafkaError
 __all__ = [
     "LOG_EVENTS",
     "Batch",
+    "Completions",
     "DeadLetter",
     "DeadLetters",
     "EmbeddedBroker",
     "Gauges",
+    "Handle",
     "Health",
     "Histogram",
     "Mailbox",
@@ -207,6 +210,29 @@ class Producer:
     def publish_batch(
         self, topic: str, batch: Batch, first: int, count: int, headers: _Headers
     ) -> _Promise[list[RecordMetadata | KafkaError]]: ...
+    def call_email(
+        self,
+        topic: str,
+        email_type: str,
+        recipient: object,
+        username: object,
+        link: object,
+        metadata: object,
+        headers: _Headers,
+        event_id: str | None,
+        may_wait: bool,
+    ) -> Handle | None: ...
+    def call_encoded(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: _Headers,
+        event_id: str | None,
+        may_wait: bool,
+    ) -> Handle: ...
+    def call_batch(self, topic: str, batch: Batch, headers: _Headers, may_wait: bool) -> list[Handle]: ...
     def started(self) -> _Promise[None]: ...
     def health(self, timeout: timedelta) -> _Promise[Health]: ...
     def stop(self, timeout: timedelta) -> _Promise[StopCounts]: ...
@@ -217,7 +243,32 @@ class Producer:
     @property
     def is_connected(self) -> bool: ...
     @property
+    def has_failed(self) -> bool: ...
+    @property
     def outstanding(self) -> int: ...
+
+@final
+class Handle:
+    def __new__(
+        cls, event_id: str, topic: str, event_type: str, outcome: RecordMetadata | BaseException, /
+    ) -> Handle: ...
+    @property
+    def event_id(self) -> str: ...
+    def done(self) -> bool: ...
+    def result(self, timeout: float | None = None) -> RecordMetadata: ...
+    def exception(self, timeout: float | None = None) -> BaseException | None: ...
+    def add_done_callback(self, function: Callable[[Handle], object], /) -> None: ...
+    def as_future(self) -> Future[RecordMetadata]: ...
+    def cancel(self) -> bool: ...
+    def _wait(self, timeout: float | None) -> bool: ...
+    def _withdraw(self) -> None: ...
+    def _tell(self, completions: Completions, key: int) -> None: ...
+
+@final
+class Completions:
+    def __new__(cls) -> Completions: ...
+    def take(self) -> list[int] | None: ...
+    def close(self) -> None: ...
 
 @final
 class Mailbox:

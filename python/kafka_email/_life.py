@@ -6,14 +6,16 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from kafka_email import _logging
+from kafka_email import _callbacks, _logging
 from kafka_email._core import Producer, forget_inherited
+from kafka_email._exit import flush_at_end_of_child
 from kafka_email._token import TokenRefresher, kafka_tokens, native_token
 from kafka_email._wakeup import running_loop
 from kafka_email.exceptions import KafkaError, NotStartedError, ProducerClosedError
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _EXIT_PATIENCE = timedelta(seconds=3)
 _TOKEN_PATIENCE_S = 0.5
+_FAILURE_LASTS_S = 1.0
+"""How long publishes get the failure of a start by itself before another one is tried."""
 
 StandInT = TypeVar("StandInT", bound="PublishingProducer")
 
@@ -88,6 +92,7 @@ class _Running:
         self.producer = producer
         self.config = config
         self.tokens = tokens
+        self.since = time.monotonic()
 
 
 class _Inherited:
@@ -135,6 +140,7 @@ class Life:
     def resume(self) -> bool:
         """Return whether ``start()`` has nothing to open. A stand-in that was stopped takes events again."""
         with self._lock:
+            self._drop_failed()
             if self._replacement is not None:
                 self._replacement.is_stopped = False
                 self._choose()
@@ -159,7 +165,39 @@ class Life:
             opening = Opening(producer, config, tokens, before=phase)
             self._phase = opening
             self._choose()
+            flush_at_end_of_child(self._flush_at_exit)
             return opening
+
+    @property
+    def opens_by_itself(self) -> bool:
+        """Whether a publish without an event loop has to open the producer first."""
+        phase = self._phase
+        if self._replacement is not None or isinstance(phase, Opening):
+            return False
+        return phase.producer.has_failed if isinstance(phase, _Running) else phase.state is not State.STOPPED
+
+    def open_by_itself(self, config: KafkaConfig, token: OAuthToken | None) -> bool:
+        """Open the producer for publishers that do not wait for the connection, unless another thread was faster.
+
+        Returns:
+            Whether this call opened it.
+        """
+        with self._lock:
+            self._drop_failed(unless_young=True)
+            if isinstance(self._phase, _Running) or not self.opens_by_itself:
+                return False
+            producer, tokens = _open_producer(config, token, by_itself=True)
+            self._phase = _Running(producer, config, tokens)
+            self.config, self.email_topic = config, topic_name(config.email_topic)
+            self._choose()
+            flush_at_end_of_child(self._flush_at_exit)
+            return True
+
+    @property
+    def producer_by_itself(self) -> PublishingProducer | None:
+        """As ``producer``; while ``start()`` connects, publishers without an event loop use it already."""
+        phase = self._phase
+        return phase.producer if isinstance(phase, Opening) and self._replacement is None else self.producer
 
     def leave(self, opening: Opening) -> None:
         """Stop waiting for a producer. When the last caller leaves, the producer is given up."""
@@ -260,10 +298,23 @@ class Life:
 
     def _give_up(self, opening: Opening) -> None:
         self._phase = opening.before
+        self._release(opening)
+
+    def _drop_failed(self, *, unless_young: bool = False) -> None:
+        """Forget a producer that was opened by itself and refused by every broker. Called with the lock held."""
+        phase = self._phase
+        if not (isinstance(phase, _Running) and phase.producer.has_failed):
+            return
+        if unless_young and time.monotonic() - phase.since < _FAILURE_LASTS_S:
+            return
+        self._phase = _Idle(State.NEVER_STARTED)
+        self._release(phase)
+
+    def _release(self, phase: Opening | _Running) -> None:
         self._choose()
-        if opening.tokens is not None:
-            opening.tokens.cancel()
-        opening.producer.abandon()
+        if phase.tokens is not None:
+            phase.tokens.cancel()
+        phase.producer.abandon()
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()  # another thread of the parent may have held the old one
@@ -288,15 +339,18 @@ class Life:
         except BaseException:  # of a signal handler: KeyboardInterrupt by Ctrl-C
             counts = None
         lost = phase.producer.outstanding if counts is None else counts.failed
+        _callbacks.end_at_exit()
         if lost:
             message = f"{lost} events were lost at the exit of the process: await kafka_manager.stop() before it ends"
             _logging.log(logging.WARNING, "lost_at_exit", message)
 
 
-def _open_producer(config: KafkaConfig, token: OAuthToken | None) -> tuple[Producer, TokenRefresher | None]:
+def _open_producer(
+    config: KafkaConfig, token: OAuthToken | None, *, by_itself: bool = False
+) -> tuple[Producer, TokenRefresher | None]:
     log_native = _logging.librdkafka.isEnabledFor(logging.DEBUG)
-    supply = kafka_tokens(config)
+    settings, supply = {**config.native_settings(), "by_itself": by_itself}, kafka_tokens(config)
     if supply is None or token is None:
-        return Producer(config.native_settings(), log_native, None), None
-    producer = Producer(config.native_settings(), log_native, native_token(token))
+        return Producer(settings, log_native, None), None
+    producer = Producer(settings, log_native, native_token(token))
     return producer, TokenRefresher(supply, token, lambda fresh: producer.set_token(native_token(fresh)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from kafka_email._core import Batch, Gauges, Health, RecordMetadata, StopCounts, Token
+    from kafka_email._core import Batch, Gauges, Handle, Health, RecordMetadata, StopCounts, Token
     from kafka_email._encoding import EncodedHeaders
     from kafka_email.exceptions import KafkaError
 
@@ -31,6 +31,10 @@ class PublishingProducer(Protocol):
     @property
     def is_connected(self) -> bool:
         """Whether the cluster has answered lately. No I/O."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was opened by itself and every broker refused it, so that nothing is tried any more."""
 
     @property
     def outstanding(self) -> int:
@@ -66,6 +70,37 @@ class PublishingProducer(Protocol):
         self, topic: str, batch: Batch, first: int, count: int, headers: EncodedHeaders, /
     ) -> Promise[list[RecordMetadata | KafkaError]]:
         """Publish ``count`` events of a batch, beginning with the one at the index ``first``."""
+
+    def call_email(
+        self,
+        topic: str,
+        email_type: str,
+        recipient: object,
+        username: object,
+        link: object,
+        metadata: object,
+        headers: EncodedHeaders,
+        event_id: str | None,
+        may_wait: bool,
+        /,
+    ) -> Handle | None:
+        """As ``publish_email``, without an event loop. ``may_wait``: the event may wait for space in the queue."""
+
+    def call_encoded(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
+        may_wait: bool,
+        /,
+    ) -> Handle:
+        """As ``publish``, without an event loop."""
+
+    def call_batch(self, topic: str, batch: Batch, headers: EncodedHeaders, may_wait: bool, /) -> list[Handle]:
+        """Publish all events of a batch without an event loop; refused ones have failed handles."""
 
     def started(self) -> Awaitable[None]:
         """Wait until the producer is connected, or connects in the background."""

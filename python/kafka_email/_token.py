@@ -103,6 +103,20 @@ async def fetch_token(supply: TokenSupply | None) -> OAuthToken | None:
     return None if supply is None else await supply.ask()
 
 
+def fetch_token_in_thread(supply: TokenSupply | None) -> OAuthToken | None:
+    """As ``fetch_token``, for a caller without an event loop, or with one that may not run the provider.
+
+    Raises:
+        AuthenticationError: The provider failed, or returned something that is not a token.
+    """
+    if supply is None:
+        return None
+    from concurrent.futures import ThreadPoolExecutor  # late: few need it, and it takes a millisecond
+
+    with ThreadPoolExecutor(1, "kafka-email-token") as thread:
+        return thread.submit(asyncio.run, supply.ask()).result()
+
+
 def native_token(token: OAuthToken) -> Token:
     """Return a token that has just been obtained, as the native half takes it."""
     lifetime_s = max(token.lifetime_s, _SHORTEST_PAUSE_S / _RENEW_AT)
@@ -122,7 +136,7 @@ class TokenRefresher:
     """Renews the token of a client, from a thread of its own, until it is cancelled.
 
     The provider is called on the event loop on which this object is made, as long as that loop runs: what the provider
-    uses, such as an HTTP session, may belong to it. After that, each call gets a loop of its own.
+    uses, such as an HTTP session, may belong to it. After that, or without such a loop, each call gets its own.
 
     Args:
         supply: Where tokens come from.
@@ -133,9 +147,9 @@ class TokenRefresher:
     def __init__(self, supply: TokenSupply, first: OAuthToken, hand_over: Callable[[OAuthToken], None]) -> None:
         self._supply = supply
         self._hand_over = hand_over
-        self._home = asyncio.get_running_loop()
+        self._home = asyncio._get_running_loop()
         self._cancelled = threading.Event()
-        self._asking: tuple[asyncio.AbstractEventLoop, asyncio.Task[OAuthToken] | None] = self._home, None
+        self._asking: tuple[asyncio.AbstractEventLoop, asyncio.Task[OAuthToken] | None] | None = None
         pause = _pause(first)
         self._thread = threading.Thread(target=self._renew, args=(pause,), name="kafka-email-token", daemon=True)
         self._thread.start()
@@ -166,7 +180,7 @@ class TokenRefresher:
     def _ask_at_home(self) -> OAuthToken | None:
         """Ask on the home loop. None: it does not run, ends meanwhile, or is blocked."""
         home = self._home
-        if not home.is_running():
+        if home is None or not home.is_running():
             return None
         answered: SimpleQueue[asyncio.Task[OAuthToken]] = SimpleQueue()
         given_up = threading.Event()
@@ -198,8 +212,8 @@ class TokenRefresher:
             self._cancel_call()
 
     def _cancel_call(self) -> None:
-        loop, task = self._asking
-        if task is not None:
+        loop, task = self._asking or (None, None)
+        if loop is not None and task is not None:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(task.cancel)
 

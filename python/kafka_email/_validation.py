@@ -82,6 +82,34 @@ def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) ->
     batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)
 
 
+def encode_batch(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
+    """Validate and encode events.
+
+    Raises:
+        pydantic.ValidationError: Names the indexes of all events that are not valid.
+    """
+    batch = Batch()
+    while len(batch) < len(events):
+        extend_batch(batch, events, len(events))
+    return batch
+
+
+def extend_batch(batch: Batch, events: list[EmailEventPayload | Mapping[str, Any]], end: int) -> None:
+    """Validate and encode the events from the index ``len(batch)`` on, up to ``end`` or to one that took Pydantic.
+
+    Raises:
+        pydantic.ValidationError: Names the indexes of all events that are not valid.
+    """
+    batch.extend(events, end)
+    if len(batch) < min(end, len(events)):
+        # `extend` stopped at an event that is not certainly valid: Pydantic decides.
+        try:
+            add_validated(batch, events[len(batch)])
+        except ValidationError:
+            refuse(events)
+            raise
+
+
 def email_payloads(events: list[EmailEventPayload | Mapping[str, Any]]) -> list[tuple[EmailEventPayload, str]]:
     """Validate events; return each with its recipient as given.
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from kafka_email import _logging
+from kafka_email import _callbacks, _logging
 from kafka_email._core import Health, StopCounts, librdkafka_version, release_mailbox
 from kafka_email._encoding import Headers, checked_event_id, encode_headers, encode_key
 from kafka_email._life import Life, Opening, StandInT
-from kafka_email._token import fetch_token, kafka_tokens
+from kafka_email._token import fetch_token, fetch_token_in_thread, kafka_tokens
 from kafka_email._tracing import sending
 from kafka_email._validation import encode_event, event_type
 from kafka_email._wakeup import running_loop
@@ -129,6 +129,7 @@ class KafkaManager:
         if producer is None:
             return StopReport(delivered=0, failed=0, elapsed_s=0.0)
         counts = await _stop(producer, _duration(timeout, _STOP_TIMEOUT_S))
+        _callbacks.end()
         level = logging.WARNING if counts.failed else logging.INFO
         outcome = f"{counts.delivered} events delivered, {counts.failed} failed"
         _logging.log(level, "stopped", f"stopped after {counts.elapsed_s:.3f} s: {outcome}")
@@ -230,6 +231,27 @@ class KafkaManager:
         producer = self._life.producer
         if producer is None:
             raise self._life.not_started()
+        return producer
+
+    def producer_by_itself(self) -> PublishingProducer:
+        """Return what threads without an event loop publish with; the first call in a process opens the producer.
+
+        Raises:
+            AuthenticationError: The token provider failed.
+            ConfigurationError: librdkafka refuses the configuration.
+            ProducerClosedError: ``stop()`` was called.
+            pydantic.ValidationError: The environment is not valid.
+        """
+        life = self._life
+        if life.opens_by_itself:
+            config = _default_config()
+            if life.open_by_itself(config, fetch_token_in_thread(kafka_tokens(config))):
+                _warn_if_unverified(config)
+                message = f"started by the first publish: connecting in the background, {config.effective_servers}"
+                _logging.log(logging.INFO, "started", message)
+        producer = life.producer_by_itself
+        if producer is None:
+            raise life.not_started()
         return producer
 
     def replaced_by(self, stand_in: StandInT) -> AbstractContextManager[StandInT]:

@@ -29,12 +29,20 @@ pub(crate) enum LogEvent {
     KafkaRecovered,
     ProducerRebuilt,
     ProducerLost,
+    /// An event whose result nobody asked for.
+    PublishFailed,
     Librdkafka,
 }
 
 impl LogEvent {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::KafkaUnreachable, Self::KafkaRecovered, Self::ProducerRebuilt, Self::ProducerLost, Self::Librdkafka];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::KafkaUnreachable,
+        Self::KafkaRecovered,
+        Self::ProducerRebuilt,
+        Self::ProducerLost,
+        Self::PublishFailed,
+        Self::Librdkafka,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -42,6 +50,7 @@ impl LogEvent {
             Self::KafkaRecovered => "kafka_recovered",
             Self::ProducerRebuilt => "producer_rebuilt",
             Self::ProducerLost => "producer_lost",
+            Self::PublishFailed => "publish_failed",
             Self::Librdkafka => "librdkafka",
         }
     }

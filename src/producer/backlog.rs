@@ -88,10 +88,12 @@ impl Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Obstacle {
-    /// The queue is full, or there is no client at the moment.
+    /// The queue is full.
     Queue = 1,
     /// So much of its topic is queued that one batch could not hold more.
     Topic = 2,
+    /// There is no client at the moment.
+    Client = 3,
 }
 
 /// What became of a record that was offered to librdkafka.
@@ -148,6 +150,11 @@ impl Backlog {
     /// Whether it met a full queue.
     pub(super) fn met_full_queue(&self) -> bool {
         self.obstacle.load(Ordering::Acquire) == Obstacle::Queue as u8
+    }
+
+    /// Whether it met a full queue, or no client.
+    pub(super) fn met_no_space(&self) -> bool {
+        self.met_full_queue() || self.obstacle.load(Ordering::Acquire) == Obstacle::Client as u8
     }
 
     /// When the first event in the line began to wait.

@@ -33,7 +33,7 @@ impl Core {
             pipeline: Pipeline::new(&settings),
             status: Status::new(&settings),
             settings,
-            loops: Loops::default(),
+            loops: Loops::new(),
             brokers: BrokerStatistics::default(),
             token: LatestToken::new(token),
             logs_librdkafka,

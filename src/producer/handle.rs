@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
 
+use super::calls::Calls;
 use super::closed::closed;
 use super::command::Command;
 use super::core::Core;
@@ -42,8 +43,8 @@ pub(crate) struct Gauges {
 impl Producer {
     /// Opens a producer, which connects in its own thread; [`Producer::started`] answers when it has.
     ///
-    /// `logs_librdkafka` lets librdkafka's own log lines through; `token` is the first one for OAUTHBEARER; `queue` gets
-    /// the first log lines.
+    /// `logs_librdkafka` lets librdkafka's own log lines through; `token` is the first one for OAUTHBEARER; `queue`, that of
+    /// a loop, gets the first log lines.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -51,11 +52,13 @@ impl Producer {
         settings: Settings,
         logs_librdkafka: bool,
         token: Option<Token>,
-        queue: &Arc<OutcomeQueue>,
+        queue: Option<&Arc<OutcomeQueue>>,
     ) -> io::Result<Self> {
         let (commands, inbox) = unbounded_channel();
         let core = Arc::new(Core::new(settings, logs_librdkafka, token));
-        core.loops().attach(queue);
+        if let Some(queue) = queue {
+            core.loops().attach(queue);
+        }
         supervisor::spawn(Arc::clone(&core), inbox)?;
         Ok(Self { core, commands })
     }
@@ -80,6 +83,21 @@ impl Producer {
         keep: impl FnOnce() -> Option<Box<dyn LateValue>>,
     ) -> Result<Accepted, Failure> {
         self.core.enqueue(record, ticket, keep)
+    }
+
+    /// The calls of threads that wait without an event loop. Their tickets go to [`Self::enqueue`].
+    pub(crate) fn calls(&self) -> &Arc<Calls> {
+        self.core.loops().calls()
+    }
+
+    /// Why an event has to wait that was accepted as [`Accepted::Waiting`]; None while there is no client yet.
+    pub(crate) fn queue_full(&self) -> Option<Failure> {
+        self.core.pipeline().is_full().then(|| self.core.status().queue_full("is full"))
+    }
+
+    /// Whether the start failed, so that nothing is tried any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.core.status().has_failed()
     }
 
     /// Largest event, in bytes.
@@ -193,7 +211,7 @@ mod tests {
     fn opened_at(broker: EmbeddedBroker, changes: &serde_json::Value) -> Opened {
         let queue = Arc::new(OutcomeQueue::new().unwrap());
         let settings = settings(broker.bootstrap_servers(), changes);
-        let producer = Producer::open(settings, false, None, &queue).unwrap();
+        let producer = Producer::open(settings, false, None, Some(&queue)).unwrap();
         producer.started(Ticket::new(queue.id(), 0));
         let opened = Opened { broker, queue, producer };
         assert!(matches!(opened.outcomes(1)[..], [Outcome::Answer(0, Ok(Answer::Started))]));

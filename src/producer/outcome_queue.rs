@@ -11,6 +11,12 @@ use super::lines::Lines;
 use super::outcome::Outcome;
 use crate::handover::{Handover, OnSettled, SocketBell};
 
+/// An id that names a queue in tickets, and that this process never uses again.
+pub(super) fn new_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Outcomes for one event loop, in the order in which they happened.
 pub(crate) struct OutcomeQueue {
     id: u32,
@@ -18,13 +24,12 @@ pub(crate) struct OutcomeQueue {
 }
 
 impl OutcomeQueue {
-    /// A new queue, with an id that this process never uses again.
+    /// A new queue.
     ///
     /// # Errors
     /// When the system has no socket left.
     pub(crate) fn new() -> io::Result<Self> {
-        static NEXT_ID: AtomicU32 = AtomicU32::new(0);
-        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), handover: Handover::new(SocketBell::new()?) })
+        Ok(Self { id: new_id(), handover: Handover::new(SocketBell::new()?) })
     }
 
     /// Names this queue in tickets.

@@ -91,9 +91,20 @@ impl Pipeline {
         }
     }
 
-    /// Refuses events until the next client is installed.
-    pub(super) fn refuse_events(&self, failure: Failure) {
-        *self.client.write() = Slot::Lost(Arc::new(failure));
+    /// Refuses events until the next client is installed, and takes the present one out.
+    pub(super) fn refuse_events(&self, failure: Failure) -> Option<Arc<Client>> {
+        match std::mem::replace(&mut *self.client.write(), Slot::Lost(Arc::new(failure))) {
+            Slot::Client(client) => Some(client),
+            Slot::Empty | Slot::Lost(_) => None,
+        }
+    }
+
+    /// Why events are refused, if they are.
+    pub(super) fn refusal(&self) -> Option<Arc<Failure>> {
+        match &*self.client.read() {
+            Slot::Lost(failure) => Some(Arc::clone(failure)),
+            Slot::Empty | Slot::Client(_) => None,
+        }
     }
 
     /// Accepts a record, or refuses it. A large value that has to wait is kept by `keep`. Draining the backlog may refuse
@@ -112,14 +123,14 @@ impl Pipeline {
                     self.counters.accept();
                     return Ok(Accepted::Queued);
                 }
-                Handoff::Wait(obstacle) => has_to_wait = obstacle == Obstacle::Queue,
+                Handoff::Wait(obstacle) => has_to_wait = obstacle != Obstacle::Topic,
                 Handoff::Refused(refusal) => return Err(refusal),
             }
         }
         if record.wire_size() > self.limits.event_bytes {
             return Err(Refusal::TooLarge);
         }
-        let has_to_wait = has_to_wait || self.is_full();
+        let has_to_wait = has_to_wait || self.backlog.met_no_space() || self.is_full();
         self.counters.accept();
         if self.backlog.push(OwnedRecord::new(record, keep), ticket, has_to_wait, Instant::now()) {
             self.wake_poller();
@@ -137,7 +148,7 @@ impl Pipeline {
         let slot = self.client.read();
         let client = match &*slot {
             Slot::Client(client) => client,
-            Slot::Empty => return Handoff::Wait(Obstacle::Queue),
+            Slot::Empty => return Handoff::Wait(Obstacle::Client),
             Slot::Lost(failure) => return Handoff::Refused(Refusal::NoClient(Arc::clone(failure))),
         };
         let bytes = record.key.len() + record.payload.len();
@@ -150,14 +161,14 @@ impl Pipeline {
             Refused::TopicFull => Handoff::Wait(Obstacle::Topic),
             Refused::Code(Code::QueueFull) => Handoff::Wait(Obstacle::Queue),
             // The next client takes the record, as soon as the supervisor has heard of it.
-            Refused::Code(code) if Kind::of(code).class == Class::Fatal => Handoff::Wait(Obstacle::Queue),
+            Refused::Code(code) if Kind::of(code).class == Class::Fatal => Handoff::Wait(Obstacle::Client),
             Refused::Code(Code::MessageSizeTooLarge) => Handoff::Refused(Refusal::TooLarge),
             Refused::Code(code) => Handoff::Refused(Refusal::Code(code)),
         }
     }
 
     /// Whether one more event would have to wait for space in the queue.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.backlog.met_full_queue() || self.counts().outstanding() >= self.limits.events as u64
     }
 
@@ -181,7 +192,7 @@ impl Pipeline {
 
     /// Whether events are refused because there is no client.
     fn is_lost(&self) -> bool {
-        matches!(&*self.client.read(), Slot::Lost(_))
+        self.refusal().is_some()
     }
 
     /// Does what is due now: drains the backlog when the gate allows it, and takes out what is past its deadline.
@@ -319,7 +330,7 @@ mod tests {
         let accepted = pipeline.enqueue(&RECORD, Ticket::new(1, 0), || None, |_, _, _| unreachable!());
         assert!(matches!(accepted, Ok(Accepted::Waiting)), "there is no client yet");
         pipeline.drain(|_, _, _| unreachable!());
-        assert!(pipeline.met_full_queue());
+        assert!(pipeline.backlog.met_no_space() && !pipeline.is_full());
         pipeline.refuse_events(Failure::new(Kind::FATAL, "dead"));
         pipeline
     }

@@ -10,8 +10,8 @@ use super::broker_statistics::Totals;
 use super::core::Core;
 use super::metrics::METRICS;
 use super::outcome::{EventOutcome, Outcome};
-use super::outcome_queue::OutcomeQueue;
 use super::pipeline::ReportedBatch;
+use super::recipient::Recipient;
 use super::status::{Death, Generation};
 use crate::handover::{OnSettled, Ticket};
 use crate::kafka::failure::{Class, Failure, Kind};
@@ -142,9 +142,9 @@ impl Listener {
             batch.bytes += report.bytes;
             batch.latency = report.latency;
             self.ended += u64::from(report.was_sent());
-            if reports.loop_id() != Some(ticket.queue()) {
+            if reports.recipient_id() != Some(ticket.queue()) {
                 reports.send(&self.core, None);
-                reports.queue = self.core.loops().queue(ticket.queue());
+                reports.recipient = self.core.loops().recipient(ticket.queue());
             }
             if report.is_delivered() {
                 reports.delivered += 1;
@@ -165,11 +165,12 @@ impl Listener {
             self.core.status().note_acknowledgement(self.generation);
             METRICS.batches.record(batch.reports as u64);
         }
-        let has_turn = self.core.pipeline().end_batch(batch, reports.queue.is_some());
+        let has_loop = reports.recipient.as_ref().is_some_and(Recipient::has_turns);
+        let has_turn = self.core.pipeline().end_batch(batch, has_loop);
         let on_settled = has_turn.then(|| Arc::clone(&self.core) as Arc<dyn OnSettled>);
         reports.send(&self.core, on_settled);
         // Forget the loop: it may be closed before the next batch comes.
-        reports.queue = None;
+        reports.recipient = None;
     }
 
     fn outcome_of(&self, report: &DeliveryReport) -> EventOutcome {
@@ -191,6 +192,11 @@ impl Listener {
         let failure = match &self.death {
             // The event failed because its client died.
             Some(death) if matches!(code, Code::PurgeQueue | Code::PurgeInflight | Code::Fatal) => death.clone(),
+            // The producer gave its client up.
+            None if matches!(code, Code::PurgeQueue | Code::PurgeInflight) => {
+                let refusal = self.core.pipeline().refusal();
+                refusal.map_or_else(|| status.failure(code, topic), |refusal| Failure::clone(&refusal))
+            }
             _ => status.failure(code, topic),
         };
         if failure.may_pass_with_a_probe() {
@@ -221,24 +227,24 @@ impl Listener {
 /// The outcomes in a batch of delivery reports, collected so that each loop is woken once.
 #[derive(Default)]
 struct Reports {
-    queue: Option<Arc<OutcomeQueue>>,
+    recipient: Option<Recipient>,
     outcomes: Vec<Outcome>,
     delivered: u64,
     failed: u64,
 }
 
 impl Reports {
-    fn loop_id(&self) -> Option<u32> {
-        self.queue.as_ref().map(|queue| queue.id())
+    fn recipient_id(&self) -> Option<u32> {
+        self.recipient.as_ref().map(Recipient::id)
     }
 
-    /// Sends the outcomes so far to their loop, which may have its turn to settle them: see [`OnSettled`].
+    /// Sends the outcomes so far to whoever waits for them. A loop may have its turn to settle them: see [`OnSettled`].
     fn send(&mut self, core: &Core, on_settled: Option<Arc<dyn OnSettled>>) {
         // Count first: a caller that has its outcome must find it in the counters.
         core.pipeline().settle(self.delivered, self.failed);
         (self.delivered, self.failed) = (0, 0);
-        match &self.queue {
-            Some(queue) => queue.append(&mut self.outcomes, on_settled),
+        match &self.recipient {
+            Some(recipient) => recipient.settle(&mut self.outcomes, on_settled),
             None => self.outcomes.clear(),
         }
     }

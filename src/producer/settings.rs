@@ -10,7 +10,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
-use super::connection::StartPlan;
+use super::connection::{GivesUp, StartPlan};
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::connection_settings::ConnectionSettings;
 use crate::kafka::failure::{Failure, Kind};
@@ -61,6 +61,9 @@ pub(crate) struct Settings {
     retry_delay_ms: u64,
     /// Whether the start fails when the cluster is out of reach.
     required: bool,
+    /// Whether the first publish starts it, so that nobody waits for the first connection.
+    #[serde(default)]
+    by_itself: bool,
 }
 
 /// What librdkafka's queue takes.
@@ -101,7 +104,11 @@ impl Settings {
             servers: self.connection.bootstrap_servers.clone(),
             max_attempts: self.max_connection_attempts,
             retry_delay: Duration::from_millis(self.retry_delay_ms),
-            is_required: self.required,
+            gives_up: match (self.by_itself, self.required) {
+                (true, _) => GivesUp::WhenRefused,
+                (false, true) => GivesUp::AfterAttempts,
+                (false, false) => GivesUp::Never,
+            },
         }
     }
 

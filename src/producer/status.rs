@@ -33,6 +33,7 @@ pub(super) struct Status {
     opened: Instant,
     is_connected: AtomicBool,
     is_closing: AtomicBool,
+    has_failed: AtomicBool,
     /// Whether a broker ever answered.
     has_answered: AtomicBool,
     /// Milliseconds from `opened` to the last acknowledgement; 0 before the first.
@@ -55,6 +56,7 @@ impl Status {
             opened: Instant::now(),
             is_connected: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
             acknowledged_at_ms: AtomicU64::new(0),
             broker_errors: BrokerErrors::new(settings.secrets()),
@@ -81,6 +83,15 @@ impl Status {
     /// Refuses new events from now on.
     pub(super) fn begin_closing(&self) {
         self.is_closing.store(true, Ordering::Release);
+    }
+
+    /// Whether the start failed, so that nothing is tried any more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn fail(&self) {
+        self.has_failed.store(true, Ordering::Release);
     }
 
     /// A broker answered a probe.
@@ -219,11 +230,13 @@ impl Status {
         if !queue_was_full {
             return Failure::new(Kind::TIMEOUT, self.timed_out());
         }
+        self.queue_full(&format!("was full for the whole of request_timeout_ms={}", self.time_limit.as_millis()))
+    }
+
+    /// What the caller of an event gets for which there is no space in the queue.
+    pub(super) fn queue_full(&self, how_long: &str) -> Failure {
         let cause = self.broker_errors.text(Instant::now()).map_or(String::new(), |cause| format!(" ({cause})"));
-        let message = format!(
-            "the local queue (queue_max_messages, queue_max_bytes) was full for the whole of request_timeout_ms={}{cause}",
-            self.time_limit.as_millis()
-        );
+        let message = format!("the local queue (queue_max_messages, queue_max_bytes) {how_long}{cause}");
         Failure::new(Kind::QUEUE_FULL, message)
     }
 

@@ -148,9 +148,14 @@ impl Supervisor {
             Action::BuildClient => {
                 return Some(self.build_client().map_or_else(Input::ClientNotBuilt, |()| Input::ClientBuilt))
             }
-            Action::RetireClient => self.retire_client(),
+            Action::RetireClient => self.retire(self.core.pipeline().remove_client()),
             Action::RefuseEvents(failure) => {
                 self.core.pipeline().refuse_events(failure);
+                self.core.drain();
+            }
+            Action::GiveUp(failure) => {
+                self.core.status().fail();
+                self.retire(self.core.pipeline().refuse_events(failure));
                 self.core.drain();
             }
             Action::Probe(target) => self.start_probe(target),
@@ -193,10 +198,10 @@ impl Supervisor {
         Ok(())
     }
 
-    fn retire_client(&mut self) {
+    fn retire(&mut self, client: Option<Arc<Client>>) {
         // A probe of the dead client tells nothing about the next one.
         self.probe = None;
-        if let Some(client) = self.core.pipeline().remove_client() {
+        if let Some(client) = client {
             client.purge();
         }
         if let Some(poller) = self.pollers.last() {

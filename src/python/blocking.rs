@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 /// How often signal handlers run.
-const SIGNALS_EVERY: Duration = Duration::from_millis(50);
+const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
 /// Calls `wait`, without the GIL, with the time that it may take, until it has a result; None when `patience` is over.
 /// Exceptions of signal handlers end the wait.

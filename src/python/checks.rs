@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 
 use super::blocking::on_a_thread;
 use super::exceptions;
-use super::producer::TokenRef;
+use super::token::TokenRef;
 use crate::smtp::{Pool, Settings};
 use crate::worker::{Cluster, Shape};
 

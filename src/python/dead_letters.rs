@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use super::blocking::on_a_thread;
 use super::exceptions;
-use super::producer::TokenRef;
+use super::token::TokenRef;
 use crate::kafka::failure::Failure;
 use crate::worker::{DeadLetters, Fate, Letter, LetterSettings};
 

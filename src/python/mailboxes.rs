@@ -41,6 +41,14 @@ pub(super) fn of_running_loop(py: Python<'_>) -> PyResult<Py<Mailbox>> {
     Ok(mailbox.unbind())
 }
 
+/// As [`of_running_loop`]; None where no loop runs.
+pub(super) fn of_running_loop_if_any(py: Python<'_>) -> PyResult<Option<Py<Mailbox>>> {
+    if running_loop_or_none(py).is_none() {
+        return Ok(None);
+    }
+    of_running_loop(py).map(Some)
+}
+
 fn find<'py>(event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, Mailbox>> {
     let address = event_loop.as_ptr() as usize;
     let mailboxes = MAILBOXES.lock();
@@ -68,9 +76,15 @@ pub(super) fn forget_inherited() {
     MAILBOXES.lock().clear();
 }
 
-fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+fn running_loop_or_none(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let running = GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0();
-    // There is none: say so in the words of this package.
-    running.or_else(|_| call(&py.import("kafka_email._wakeup")?.getattr(intern!(py, "running_loop"))?, (), None))
+    GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop").and_then(Bound::call0).ok()
+}
+
+fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match running_loop_or_none(py) {
+        Some(running) => Ok(running),
+        // Say so in the words of this package.
+        None => call(&py.import("kafka_email._wakeup")?.getattr(intern!(py, "running_loop"))?, (), None),
+    }
 }

@@ -11,11 +11,14 @@ mod checks;
 mod clock;
 mod context;
 mod dead_letters;
+mod draft;
 mod encoder;
 mod exceptions;
 mod finalization;
+mod handle;
 mod headers;
 mod late;
+mod lines;
 mod mail;
 mod mailbox;
 mod mailboxes;
@@ -29,6 +32,7 @@ mod record_metadata;
 mod reports;
 mod results;
 mod sink;
+mod token;
 mod under_way;
 mod waiter;
 mod worker;
@@ -51,6 +55,8 @@ pub mod _core {
     #[pymodule_export]
     use super::dead_letters::{DeadLetter, DeadLettersRef};
     #[pymodule_export]
+    use super::handle::{CompletionsRef, Handle};
+    #[pymodule_export]
     use super::mailbox::Mailbox;
     #[pymodule_export]
     use super::mailboxes::{forget_inherited, release_mailbox};
@@ -59,13 +65,15 @@ pub mod _core {
     #[pymodule_export]
     use super::metrics::{count_invalid, metrics, Histogram, Metrics};
     #[pymodule_export]
-    use super::producer::{librdkafka_version, ProducerRef, TokenRef};
+    use super::producer::{librdkafka_version, ProducerRef};
     #[pymodule_export]
     use super::record_metadata::RecordMetadata;
     #[pymodule_export]
     use super::reports::{Gauges, Health, StopCounts};
     #[pymodule_export]
     use super::sink::SmtpSinkRef;
+    #[pymodule_export]
+    use super::token::TokenRef;
     #[pymodule_export]
     use super::worker::{WorkerRef, WorkerSnapshot};
     #[pymodule_export]

@@ -9,10 +9,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
-use smallvec::SmallVec;
 
-use super::batch::Batch;
+use super::batch::{Batch, Encoded};
+use super::draft::{Draft, Kind, OwnHeaders};
 use super::encoder::{with_buffer, Fields};
+use super::handle::Handle;
 use super::late::LateBytes;
 use super::mailbox::Mailbox;
 use super::metadata::NotEncoded;
@@ -20,16 +21,12 @@ use super::process_bound::ProcessBound;
 use super::promise::{Promise, Withdraw};
 use super::reports::{Gauges, StopCounts};
 use super::results::Results;
-use super::under_way::{Id, UnderWay};
-use super::{blocking, encoder, exceptions, headers, mailboxes};
+use super::token::TokenRef;
+use super::under_way::Id;
+use super::{blocking, encoder, exceptions, lines, mailboxes};
 use crate::email::{EventIds, Timestamp};
 use crate::handover::Ticket;
-use crate::kafka::failure::Failure;
-use crate::kafka::librdkafka::{Header, Record, Token};
 use crate::producer::{Accepted, LateValue, Producer, Settings};
-
-/// Headers of the caller: names and values.
-type OwnHeaders = Vec<(String, Vec<u8>)>;
 
 /// Handle of a native producer.
 #[pyclass(frozen, name = "Producer", module = "kafka_email._core")]
@@ -39,37 +36,22 @@ pub(super) struct ProducerRef {
     source: String,
 }
 
-/// An OAUTHBEARER token on its way to the producer.
-#[pyclass(frozen, name = "Token", module = "kafka_email._core")]
-pub(super) struct TokenRef {
-    value: String,
-    principal: String,
-    expires_at_ms: i64,
-}
-
-/// An event ready to be queued.
-struct Draft<'a> {
-    key: &'a [u8],
-    value: &'a [u8],
-    event_type: &'a str,
-    headers: &'a [(String, Vec<u8>)],
-    /// The caller's own id.
-    id: Option<&'a str>,
-    /// How the value is kept while it waits.
-    keep: &'a dyn Fn() -> Option<Box<dyn LateValue>>,
-}
-
 /// Takes events back that wait for space in the queue.
 struct Withdrawal {
     producer: Py<ProducerRef>,
-    mailbox: Py<Mailbox>,
     tickets: HashSet<Ticket>,
+    /// That of the loop whose coroutines await them; None where they have handles.
+    mailbox: Option<Py<Mailbox>>,
 }
 
 impl Withdraw for Withdrawal {
     fn withdraw(&self, py: Python<'_>) -> PyResult<()> {
-        for ticket in self.producer.get().native(py)?.withdraw(&self.tickets) {
-            self.mailbox.get().forget(ticket);
+        let producer = self.producer.get().native(py)?;
+        for ticket in producer.withdraw(&self.tickets) {
+            match &self.mailbox {
+                Some(mailbox) => drop(mailbox.get().forget(ticket)),
+                None => producer.calls().forget(ticket),
+            }
         }
         Ok(())
     }
@@ -100,48 +82,80 @@ impl ProducerRef {
         Ok(promise)
     }
 
-    /// Without a draft, the event was too large to be encoded.
-    fn enqueue<'py>(
-        slf: &Bound<'py, Self>,
-        topic: &Bound<'py, PyString>,
-        event_type: &Bound<'py, PyString>,
-        draft: Option<&Draft<'_>>,
-    ) -> PyResult<Bound<'py, Promise>> {
+    /// Encodes an e-mail event if it is certainly valid, and lets `publish` publish it; None means that Pydantic has to
+    /// decide.
+    fn encoded<R>(
+        &self,
+        fields: &Fields<'_, '_>,
+        headers: Option<&OwnHeaders>,
+        id: Option<&str>,
+        publish: impl FnOnce(&Draft<'_>) -> PyResult<R>,
+    ) -> PyResult<Option<R>> {
+        let max_bytes = self.native(fields.recipient.py())?.max_event_bytes();
+        with_buffer(|value| match fields.encode(value, max_bytes) {
+            Ok(key) => publish(&Draft::new(key, value, headers, id, &|| fields.keep())).map(Some),
+            Err(NotEncoded::Uncertain) => Ok(None),
+            Err(NotEncoded::TooLarge) => publish(&Draft::too_large(id)).map(Some),
+        })
+    }
+
+    /// Publishes for a coroutine, which awaits the promise.
+    fn enqueue<'py>(slf: &Bound<'py, Self>, kind: &Kind<'_, 'py>, draft: &Draft<'_>) -> PyResult<Bound<'py, Promise>> {
         let (py, this) = (slf.py(), slf.get());
         let (producer, mailbox) = this.attached(py)?;
-        let id = this.id(draft.and_then(|draft| draft.id));
-        let event = UnderWay { id: id.clone(), topic: topic.clone().unbind(), event_type: event_type.clone().unbind() };
-        let (promise, ticket) = mailbox.get().register(py, event)?;
-        let handed_over = match draft {
-            Some(draft) => this.hand_over(producer, topic.to_str()?, draft, &id, ticket),
-            None => Err(producer.too_large()),
-        };
-        match handed_over {
+        let id = this.id(draft.id());
+        let (promise, ticket) = mailbox.get().register(py, kind.under_way(id.clone()))?;
+        match draft.hand_over(producer, &this.source, kind, &id, ticket)? {
             Ok(Accepted::Queued) => Ok(promise),
             Ok(Accepted::Waiting) => {
                 let (producer, tickets) = (slf.clone().unbind(), HashSet::from([ticket]));
-                promise.get().withdraw_when_cancelled(Withdrawal { producer, mailbox, tickets });
+                promise.get().withdraw_when_cancelled(Withdrawal { producer, tickets, mailbox: Some(mailbox) });
                 Ok(promise)
             }
             Err(failure) => Err(mailbox.get().refuse(py, ticket, &failure)),
         }
     }
 
-    fn hand_over(
-        &self,
-        producer: &Producer,
-        topic: &str,
+    /// Publishes for a thread without an event loop. `may_wait`: the event may wait for space in the queue.
+    ///
+    /// # Errors
+    /// The exception of an event that is refused.
+    fn call(
+        slf: &Bound<'_, Self>,
+        kind: &Kind<'_, '_>,
         draft: &Draft<'_>,
-        id: &Id,
-        ticket: Ticket,
-    ) -> Result<Accepted, Failure> {
-        id.with_text(|id| {
-            let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
-            headers.extend(headers::cloud_event(id.as_bytes(), draft.event_type, &self.source));
-            headers.extend(draft.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-            let record = Record { topic, key: draft.key, payload: draft.value, headers: &headers };
-            producer.enqueue(&record, ticket, draft.keep)
-        })
+        may_wait: bool,
+    ) -> PyResult<Result<Handle, Py<PyAny>>> {
+        let (py, this) = (slf.py(), slf.get());
+        let producer = this.native(py)?;
+        let calls = producer.calls();
+        lines::write(py, calls)?;
+        let id = this.id(draft.id());
+        let event = kind.under_way(id.clone());
+        let (call, ticket) = calls.begin();
+        let failure = match draft.hand_over(producer, &this.source, kind, &id, ticket)? {
+            Ok(Accepted::Queued) => return Ok(Ok(Handle::accepted(event, call, calls, None))),
+            Ok(Accepted::Waiting) => {
+                let full = if may_wait { None } else { producer.queue_full() };
+                let tickets = HashSet::from([ticket]);
+                let Some(full) = full.filter(|_| !producer.withdraw(&tickets).is_empty()) else {
+                    let withdrawal = Withdrawal { producer: slf.clone().unbind(), tickets, mailbox: None };
+                    return Ok(Ok(Handle::accepted(event, call, calls, Some(Box::new(withdrawal)))));
+                };
+                full
+            }
+            Err(failure) => failure,
+        };
+        calls.forget(ticket);
+        let exception = exceptions::from_failure(py, &failure, Some(&event))?;
+        event.log_refusal(py, &failure, &exception)?;
+        Ok(Err(exception.unbind()))
+    }
+
+    /// As [`Self::call`], for one event: that it is refused is raised.
+    fn call_one(slf: &Bound<'_, Self>, kind: &Kind<'_, '_>, draft: &Draft<'_>, may_wait: bool) -> PyResult<Handle> {
+        let refused = |exception: Py<PyAny>| PyErr::from_value(exception.into_bound(slf.py()));
+        Self::call(slf, kind, draft, may_wait)?.map_err(refused)
     }
 
     fn id(&self, given: Option<&str>) -> Id {
@@ -153,7 +167,7 @@ impl ProducerRef {
 #[allow(clippy::needless_pass_by_value)]
 #[pymethods]
 impl ProducerRef {
-    /// Opens a producer. The running loop writes its first log lines.
+    /// Opens a producer. The running loop writes its first log lines, if one runs.
     #[new]
     fn new(config: &Bound<'_, PyDict>, log_native: bool, token: Option<&TokenRef>) -> PyResult<Self> {
         // Do not chain the error: it shows the value, which may be a secret.
@@ -161,8 +175,9 @@ impl ProducerRef {
             .map_err(|_| PyValueError::new_err("the configuration does not fit this version of kafka_email._core"))?;
         let source = settings.client_id().to_owned();
         let py = config.py();
-        let mailbox = mailboxes::of_running_loop(py)?;
-        let native = Producer::open(settings, log_native, token.map(TokenRef::native), mailbox.get().queue(py)?)?;
+        let mailbox = mailboxes::of_running_loop_if_any(py)?;
+        let queue = mailbox.as_ref().map(|mailbox| mailbox.get().queue(py)).transpose()?;
+        let native = Producer::open(settings, log_native, token.map(TokenRef::native), queue)?;
         let ids = EventIds::new().map_err(|error| PyRuntimeError::new_err(format!("no randomness: {error}")))?;
         Ok(Self { native: ProcessBound::new(native), ids, source })
     }
@@ -180,20 +195,30 @@ impl ProducerRef {
         headers: Option<OwnHeaders>,
         event_id: Option<&str>,
     ) -> PyResult<Option<Bound<'py, Promise>>> {
-        let event_type = email_type;
-        let Some(email_type) = encoder::type_name(event_type) else { return Ok(None) };
+        let kind = Kind::new(topic, email_type);
+        let Some(email_type) = encoder::type_name(email_type) else { return Ok(None) };
         let fields = Fields { email_type, recipient, username, link, metadata };
-        let max_bytes = slf.get().native(slf.py())?.max_event_bytes();
-        with_buffer(|value| match fields.encode(value, max_bytes) {
-            Ok(key) => {
-                let headers = headers.as_deref().unwrap_or_default();
-                let (id, keep) = (event_id, &|| fields.keep());
-                let draft = Draft { key, value, event_type: email_type, headers, id, keep };
-                Self::enqueue(slf, topic, event_type, Some(&draft)).map(Some)
-            }
-            Err(NotEncoded::Uncertain) => Ok(None),
-            Err(NotEncoded::TooLarge) => Self::enqueue(slf, topic, event_type, None).map(Some),
-        })
+        slf.get().encoded(&fields, headers.as_ref(), event_id, |draft| Self::enqueue(slf, &kind, draft))
+    }
+
+    /// As `publish_email`, for a thread without an event loop.
+    #[allow(clippy::too_many_arguments)]
+    fn call_email(
+        slf: &Bound<'_, Self>,
+        topic: &Bound<'_, PyString>,
+        email_type: &Bound<'_, PyString>,
+        recipient: &Bound<'_, PyAny>,
+        username: &Bound<'_, PyAny>,
+        link: &Bound<'_, PyAny>,
+        metadata: Option<&Bound<'_, PyAny>>,
+        headers: Option<OwnHeaders>,
+        event_id: Option<&str>,
+        may_wait: bool,
+    ) -> PyResult<Option<Handle>> {
+        let kind = Kind::new(topic, email_type);
+        let Some(email_type) = encoder::type_name(email_type) else { return Ok(None) };
+        let fields = Fields { email_type, recipient, username, link, metadata };
+        slf.get().encoded(&fields, headers.as_ref(), event_id, |draft| Self::call_one(slf, &kind, draft, may_wait))
     }
 
     /// Publishes an event that is encoded already.
@@ -207,10 +232,46 @@ impl ProducerRef {
         headers: Option<OwnHeaders>,
         event_id: Option<&str>,
     ) -> PyResult<Bound<'py, Promise>> {
-        let (key, headers) = (key.unwrap_or_default(), headers.as_deref().unwrap_or_default());
         let keep = || Some(Box::new(LateBytes(value.clone_ref(slf.py()))) as Box<dyn LateValue>);
-        let draft = Draft { key, value: &value, event_type: event_type.to_str()?, headers, id: event_id, keep: &keep };
-        Self::enqueue(slf, topic, event_type, Some(&draft))
+        let draft = Draft::new(key.unwrap_or_default(), &value, headers.as_ref(), event_id, &keep);
+        Self::enqueue(slf, &Kind::new(topic, event_type), &draft)
+    }
+
+    /// As `publish`, for a thread without an event loop.
+    #[allow(clippy::too_many_arguments)]
+    fn call_encoded(
+        slf: &Bound<'_, Self>,
+        topic: &Bound<'_, PyString>,
+        key: Option<&[u8]>,
+        value: PyBackedBytes,
+        event_type: &Bound<'_, PyString>,
+        headers: Option<OwnHeaders>,
+        event_id: Option<&str>,
+        may_wait: bool,
+    ) -> PyResult<Handle> {
+        let keep = || Some(Box::new(LateBytes(value.clone_ref(slf.py()))) as Box<dyn LateValue>);
+        let draft = Draft::new(key.unwrap_or_default(), &value, headers.as_ref(), event_id, &keep);
+        Self::call_one(slf, &Kind::new(topic, event_type), &draft, may_wait)
+    }
+
+    /// Publishes the events of a batch for a thread without an event loop. Those that are refused have failed handles.
+    fn call_batch(
+        slf: &Bound<'_, Self>,
+        topic: &Bound<'_, PyString>,
+        batch: &Bound<'_, Batch>,
+        headers: Option<OwnHeaders>,
+        may_wait: bool,
+    ) -> PyResult<Vec<Handle>> {
+        let (py, batch) = (slf.py(), batch.borrow());
+        let call = |encoded: Encoded<'_>| {
+            let event_type = &PyString::intern(py, encoded.email_type.as_str());
+            let keep = || Some(encoded.keep());
+            let draft = Draft::of_batch(&encoded, headers.as_ref(), &keep);
+            let kind = Kind::new(topic, event_type);
+            let handle = Self::call(slf, &kind, &draft, may_wait)?;
+            handle.or_else(|exception| Handle::refused(kind.under_way(slf.get().id(None)), exception))
+        };
+        batch.from(0).map(call).collect()
     }
 
     /// Publishes `count` events of a batch from `first` on; returns a promise of the list of their results.
@@ -230,15 +291,12 @@ impl ProducerRef {
         let mut waiting = HashSet::new();
         for (index, encoded) in batch.from(first).take(count).enumerate() {
             let id = this.id(None);
-            let name = encoded.email_type.as_str();
-            let event_type = PyString::intern(py, name).unbind();
-            let event = UnderWay { id: id.clone(), topic: topic.clone().unbind(), event_type };
-            let ticket = mailbox.get().register_part(&results, index, event);
-            let headers = headers.as_deref().unwrap_or_default();
+            let event_type = &PyString::intern(py, encoded.email_type.as_str());
+            let kind = Kind::new(topic, event_type);
+            let ticket = mailbox.get().register_part(&results, index, kind.under_way(id.clone()));
             let keep = || Some(encoded.keep());
-            let draft =
-                Draft { key: encoded.key, value: encoded.value, event_type: name, headers, id: None, keep: &keep };
-            match this.hand_over(producer, topic.to_str()?, &draft, &id, ticket) {
+            let draft = Draft::of_batch(&encoded, headers.as_ref(), &keep);
+            match draft.hand_over(producer, &this.source, &kind, &id, ticket)? {
                 Ok(Accepted::Queued) => {}
                 Ok(Accepted::Waiting) => drop(waiting.insert(ticket)),
                 Err(failure) => {
@@ -249,7 +307,8 @@ impl ProducerRef {
         }
         if !waiting.is_empty() {
             let producer = slf.clone().unbind();
-            promise.get().withdraw_when_cancelled(Withdrawal { producer, mailbox, tickets: waiting });
+            let mailbox = Some(mailbox);
+            promise.get().withdraw_when_cancelled(Withdrawal { producer, tickets: waiting, mailbox });
         }
         Ok(promise)
     }
@@ -298,6 +357,12 @@ impl ProducerRef {
         self.native.get().is_some_and(Producer::is_connected)
     }
 
+    /// Whether the start failed, so that nothing is tried any more.
+    #[getter]
+    fn has_failed(&self) -> bool {
+        self.native.get().is_some_and(Producer::has_failed)
+    }
+
     /// What there is to see of the producer, for monitoring.
     fn gauges(&self, py: Python<'_>) -> PyResult<Gauges> {
         Ok(self.native(py)?.gauges().into())
@@ -307,22 +372,6 @@ impl ProducerRef {
     #[getter]
     fn outstanding(&self, py: Python<'_>) -> PyResult<u64> {
         self.native(py).map(Producer::outstanding)
-    }
-}
-
-impl TokenRef {
-    pub(super) fn native(&self) -> Token {
-        let (value, principal) = (self.value.clone(), self.principal.clone());
-        Token { value, principal, expires_at_ms: self.expires_at_ms }
-    }
-}
-
-#[pymethods]
-impl TokenRef {
-    /// `expires_at_ms`: end of its life, in milliseconds since the Unix epoch.
-    #[new]
-    fn new(value: String, principal: String, expires_at_ms: i64) -> Self {
-        Self { value, principal, expires_at_ms }
     }
 }
 

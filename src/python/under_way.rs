@@ -1,10 +1,15 @@
 //! What is known of an event between its publish and its outcome.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use uuid::Uuid;
 
+use super::finalization::call;
 use crate::email::EventId;
+use crate::kafka::failure::{Class, Failure};
+use crate::kafka::librdkafka::Acknowledgement;
+use crate::producer::METRICS;
 
 /// An event whose outcome is open.
 pub(super) struct UnderWay {
@@ -12,6 +17,42 @@ pub(super) struct UnderWay {
     pub(super) topic: Py<PyString>,
     /// `verification` and so on, or the type of another publisher's event.
     pub(super) event_type: Py<PyString>,
+}
+
+impl UnderWay {
+    /// An event with an id of the caller's.
+    pub(super) fn of_caller(id: &str, topic: Py<PyString>, event_type: Py<PyString>) -> Self {
+        Self { id: Id::Given(id.into()), topic, event_type }
+    }
+
+    /// Writes to the application's log that the event is stored, if that wants a line for each event.
+    pub(super) fn log_delivery(&self, py: Python<'_>, stored: Acknowledgement) -> PyResult<()> {
+        let logging = logging(py)?;
+        if !call(&logging.getattr(intern!(py, "logs_deliveries"))?, (), None)?.extract::<bool>()? {
+            return Ok(());
+        }
+        let arguments = (self.id.text(), &self.topic, stored.partition, stored.offset, &self.event_type);
+        call(&logging.getattr(intern!(py, "delivered"))?, arguments, None).map(drop)
+    }
+
+    /// Writes to the application's log that the event failed.
+    pub(super) fn log_failure(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let arguments = (self.id.text(), &self.topic, &self.event_type, exception);
+        call(&logging(py)?.getattr(intern!(py, "failed"))?, arguments, None).map(drop)
+    }
+
+    /// Counts and logs that the event was refused. After a stop there is no log line, as there is none before a start.
+    pub(super) fn log_refusal(&self, py: Python<'_>, failure: &Failure, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        METRICS.fail(failure.kind.class);
+        if failure.kind.class == Class::Closed {
+            return Ok(());
+        }
+        self.log_failure(py, exception)
+    }
+}
+
+fn logging(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "kafka_email._logging"))
 }
 
 /// The id of an event.

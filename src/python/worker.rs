@@ -13,7 +13,7 @@ use super::finalization::call;
 use super::mail::Mail;
 use super::metrics::Histogram;
 use super::process_bound::ProcessBound;
-use super::producer::TokenRef;
+use super::token::TokenRef;
 use super::worker_job::WorkerJob;
 use crate::handover::{Handover, SocketBell};
 use crate::worker::{Answer, Detail, Ending, Line, Listener, News, NotStarted, Processed, Settings, Snapshot, Worker};

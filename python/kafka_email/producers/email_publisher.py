@@ -7,13 +7,11 @@ from collections.abc import Awaitable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from kafka_email._core import Batch, RecordMetadata
 from kafka_email._dependency import NoParameters
 from kafka_email._encoding import EncodedHeaders, Headers, checked_event_id, encode_headers, encode_key, given
 from kafka_email._tracing import is_tracing, sending
-from kafka_email._validation import add_validated, email_event, email_payloads, encode_event, refuse
+from kafka_email._validation import email_event, email_payloads, encode_event, extend_batch
 from kafka_email.exceptions import KafkaError
 from kafka_email.manager import KafkaManager
 from kafka_email.producers.base import BasePublisher
@@ -277,18 +275,7 @@ async def _yield_to_loop() -> None:
 async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
     batch = Batch()
     while (begin := len(batch)) < len(events):
-        batch.extend(events, begin + _CHUNK)
-        if len(batch) < min(begin + _CHUNK, len(events)):
-            # `extend` stopped at an event that is not certainly valid: Pydantic decides.
-            _add_validated(batch, events)
+        extend_batch(batch, events, begin + _CHUNK)
         if len(batch) < len(events):
             await _yield_to_loop()
     return batch
-
-
-def _add_validated(batch: Batch, events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
-    try:
-        add_validated(batch, events[len(batch)])
-    except ValidationError:
-        refuse(events)
-        raise

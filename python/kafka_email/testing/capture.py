@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from kafka_email._core import Gauges, Health, RecordMetadata, StopCounts
+from kafka_email._core import Gauges, Handle, Health, RecordMetadata, StopCounts
 from kafka_email._wakeup import running_loop
 from kafka_email.manager import kafka_manager
 from kafka_email.testing.broker import Raw, Recorded, Value, decode_headers, decode_key, decode_value
@@ -48,6 +48,7 @@ class CapturedEvents:
     """The events that were published in a ``capture_events()`` block, where this stands in for the native producer."""
 
     is_connected = True
+    has_failed = False
     outstanding = 0
 
     def __init__(self) -> None:
@@ -118,6 +119,30 @@ class CapturedEvents:
         self.events.append(event)
         event_id = event_id or f"captured-{offset}"
         return RecordMetadata(topic, partition=0, offset=offset, timestamp_ms=0, event_id=event_id)
+
+    def call_email(self, *_: object) -> None:
+        """Publish nothing: Pydantic decides whether an event is valid, and ``call_encoded`` gets the result."""
+
+    def call_encoded(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
+        _may_wait: bool,
+    ) -> Handle:
+        """Record an event that is published without an event loop."""
+        if self._error is not None:
+            return Handle(event_id or "captured", topic, event_type, self._error)
+        stored = self._record(topic, key, value, event_type, headers, event_id)
+        return Handle(stored.event_id, topic, event_type, stored)
+
+    def call_batch(self, topic: str, batch: Batch, headers: EncodedHeaders, may_wait: bool) -> list[Handle]:
+        """Record the events of a batch that is published without an event loop."""
+        events = [batch[index] for index in range(len(batch))]
+        return [self.call_encoded(topic, *event, headers, None, may_wait) for event in events]
 
     async def started(self) -> None:
         """Return at once: there is nothing to connect to."""

@@ -7,7 +7,7 @@ use super::probing::{Answer, Probing, PROBE_TIMEOUT, WATCH_INTERVAL};
 use super::progress::Progress;
 use super::questions::Questions;
 use super::rebuild_log::RebuildLog;
-use super::state::{Action, Input, StartPlan, State, View};
+use super::state::{Action, GivesUp, Input, StartPlan, State, View};
 use crate::handover::Ticket;
 use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::health::ClusterHealth;
@@ -132,7 +132,7 @@ impl Connection {
             self.rebuilds = 0;
         }
         if matches!(self.state, State::Connecting { .. }) {
-            if self.plan.is_required {
+            if self.plan.gives_up == GivesUp::AfterAttempts {
                 return self.fail_start(cause, actions);
             }
             self.finish_start(actions);
@@ -283,21 +283,21 @@ impl Connection {
             self.state = State::Unreachable;
             return self.finish_start(actions);
         }
-        if attempt >= self.plan.max_attempts || !self.plan.is_required {
-            return self.give_up_attempts(attempt, view, actions);
+        let is_required = self.plan.gives_up == GivesUp::AfterAttempts;
+        if !is_required || attempt >= self.plan.max_attempts {
+            return self.end_attempts(attempt, is_required, view, actions);
         }
         self.probing.rest(doubled(self.plan.retry_delay, attempt - 1), view.now);
         self.state = State::Connecting { attempt: attempt + 1 };
     }
 
-    /// The first connection failed: an error if it is required, and otherwise probing continues in the background.
-    fn give_up_attempts(&mut self, attempt: u32, view: &View<'_>, actions: &mut Vec<Action>) {
-        if self.plan.is_required {
-            self.fail_start(view.errors.start_failure(&self.plan.servers, attempt, view.now), actions);
-        } else {
-            self.finish_start(actions);
-            self.state = State::Unreachable;
+    /// The first connection failed: that is an error, or probing continues in the background.
+    fn end_attempts(&mut self, attempt: u32, is_error: bool, view: &View<'_>, actions: &mut Vec<Action>) {
+        if is_error {
+            return self.fail_start(view.errors.start_failure(&self.plan.servers, attempt, view.now), actions);
         }
+        self.finish_start(actions);
+        self.state = State::Unreachable;
     }
 
     fn on_alarm(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
@@ -305,7 +305,7 @@ impl Connection {
             // Other errors do not shorten the pause between two attempts.
             State::Connecting { attempt } => {
                 if view.errors.all_need_a_fix(self.plan.addresses()) {
-                    self.give_up_attempts(attempt, view, actions);
+                    self.end_attempts(attempt, self.plan.gives_up != GivesUp::Never, view, actions);
                 }
             }
             State::Recovering { .. } if self.unproven(view).is_none() => self.connect(view, actions),
@@ -394,6 +394,7 @@ impl Connection {
     fn fail_start(&mut self, failure: Failure, actions: &mut Vec<Action>) {
         self.questions.answer_start(&Err(failure.clone()), actions);
         self.questions.answer_health(&ClusterHealth::Ill(failure.message.clone()), actions);
+        actions.push(Action::GiveUp(failure.clone()));
         self.state = State::Failed(failure);
     }
 }

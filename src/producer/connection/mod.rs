@@ -16,4 +16,4 @@ mod tests;
 
 pub(super) use machine::Connection;
 pub(super) use probing::PROBE_TIMEOUT;
-pub(super) use state::{Action, Input, StartPlan, Target, View};
+pub(super) use state::{Action, GivesUp, Input, StartPlan, Target, View};

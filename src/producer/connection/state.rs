@@ -78,6 +78,8 @@ pub(in crate::producer) enum Action {
     RetireClient,
     /// Refuse events until a client is built.
     RefuseEvents(Failure),
+    /// Fail everything that the client holds, let it end, and refuse events for good.
+    GiveUp(Failure),
     /// Ask for the brokers, and report with [`Input::Answered`] or [`Input::Silent`].
     Probe(Target),
     SetConnected(bool),
@@ -97,8 +99,18 @@ pub(in crate::producer) struct StartPlan {
     pub(in crate::producer) max_attempts: u32,
     /// Pause before the second attempt; it doubles.
     pub(in crate::producer) retry_delay: Duration,
-    /// Whether the start fails when the cluster is out of reach.
-    pub(in crate::producer) is_required: bool,
+    pub(in crate::producer) gives_up: GivesUp,
+}
+
+/// When a start fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::producer) enum GivesUp {
+    /// When the cluster is out of reach, or refuses.
+    AfterAttempts,
+    /// When every address refuses for good; a cluster that is out of reach is connected to in the background.
+    WhenRefused,
+    /// Never.
+    Never,
 }
 
 impl StartPlan {

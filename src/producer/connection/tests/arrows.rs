@@ -1,7 +1,7 @@
 //! Every arrow of the state machine, and the drawing of them.
 
 use super::super::machine::{LONGEST_STALL, PROBES_OF_ATTEMPT, PROBES_UNTIL_LOST};
-use super::super::state::Input;
+use super::super::state::{GivesUp, Input};
 use super::life::{no_thread, Life};
 use crate::kafka::librdkafka::Code;
 use std::time::Duration;
@@ -11,12 +11,12 @@ pub(super) struct Arrow {
     pub(super) from: &'static str,
     why: &'static str,
     pub(super) to: &'static str,
-    is_required: bool,
+    gives_up: GivesUp,
     happens: fn(&mut Life),
 }
 
 const fn arrow(from: &'static str, why: &'static str, to: &'static str, happens: fn(&mut Life)) -> Arrow {
-    Arrow { from, why, to, is_required: true, happens }
+    Arrow { from, why, to, gives_up: GivesUp::AfterAttempts, happens }
 }
 
 const fn arrow_if_not_required(
@@ -25,7 +25,7 @@ const fn arrow_if_not_required(
     to: &'static str,
     happens: fn(&mut Life),
 ) -> Arrow {
-    Arrow { from, why, to, is_required: false, happens }
+    Arrow { from, why, to, gives_up: GivesUp::Never, happens }
 }
 
 /// All of them, but the one from each state to `stopped`.
@@ -81,7 +81,7 @@ pub(super) const ARROWS: &[Arrow] = &[
 #[test]
 fn each_arrow_leads_where_the_drawing_says() {
     for arrow in ARROWS {
-        let mut life = Life::in_state(arrow.from, arrow.is_required);
+        let mut life = Life::in_state(arrow.from, arrow.gives_up);
         life.passed.clear();
         (arrow.happens)(&mut life);
         assert_eq!(life.passed.first(), Some(&(arrow.from, arrow.to)), "{}", arrow.why);

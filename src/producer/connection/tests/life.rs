@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::machine::{Connection, LONGEST_STALL, PROBES_UNTIL_LOST};
 use super::super::probing::PROBE_TIMEOUT;
-use super::super::state::{Action, Input, StartPlan, State, View};
+use super::super::state::{Action, GivesUp, Input, StartPlan, State, View};
 use crate::handover::Ticket;
 use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::failure::{Failure, Kind};
@@ -44,10 +44,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(is_required: bool) -> Self {
+    pub(super) fn new(gives_up: GivesUp) -> Self {
         let now = Instant::now();
-        let plan =
-            StartPlan { servers: "a:1".into(), max_attempts: 2, retry_delay: Duration::from_secs(2), is_required };
+        let plan = StartPlan { servers: "a:1".into(), max_attempts: 2, retry_delay: Duration::from_secs(2), gives_up };
         Self {
             connection: Connection::new(plan, now),
             errors: BrokerErrors::new(Vec::new()),
@@ -63,8 +62,8 @@ impl Life {
     }
 
     /// A life that has come to this state by the shortest way.
-    pub(super) fn in_state(name: &str, is_required: bool) -> Self {
-        let mut life = Self::new(is_required);
+    pub(super) fn in_state(name: &str, gives_up: GivesUp) -> Self {
+        let mut life = Self::new(gives_up);
         if name == "starting" {
             return life;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::machine::Connection;
-use super::super::state::{Action, Input};
+use super::super::state::{Action, GivesUp, Input};
 use super::arrows::ARROWS;
 use super::life::{closed, Life};
 use crate::handover::Ticket;
@@ -71,10 +71,14 @@ fn take(life: &mut Life, step: &Step) {
     }
 }
 
+fn gives_up() -> impl Strategy<Value = GivesUp> {
+    prop_oneof![Just(GivesUp::AfterAttempts), Just(GivesUp::WhenRefused), Just(GivesUp::Never)]
+}
+
 proptest! {
     #[test]
-    fn any_life_takes_only_the_arrows_of_the_drawing(is_required in any::<bool>(), steps in steps()) {
-        let mut life = Life::new(is_required);
+    fn any_life_takes_only_the_arrows_of_the_drawing(gives_up in gives_up(), steps in steps()) {
+        let mut life = Life::new(gives_up);
         life.done.push(Connection::begin());
         life.input(Input::ClientBuilt);
         live(&mut life, &steps);
@@ -84,8 +88,8 @@ proptest! {
     }
 
     #[test]
-    fn any_life_answers_each_question_once_and_health_in_time(is_required in any::<bool>(), steps in steps()) {
-        let mut life = Life::new(is_required);
+    fn any_life_answers_each_question_once_and_health_in_time(gives_up in gives_up(), steps in steps()) {
+        let mut life = Life::new(gives_up);
         life.input(Input::ClientBuilt);
         live(&mut life, &steps);
         life.after(Duration::from_secs(2));
@@ -99,8 +103,8 @@ proptest! {
     }
 
     #[test]
-    fn no_life_makes_a_storm(is_required in any::<bool>(), steps in steps()) {
-        let mut life = Life::new(is_required);
+    fn no_life_makes_a_storm(gives_up in gives_up(), steps in steps()) {
+        let mut life = Life::new(gives_up);
         life.done.push(Connection::begin());
         life.input(Input::ClientBuilt);
         live(&mut life, &steps);

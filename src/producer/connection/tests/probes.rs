@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::probing::WATCH_INTERVAL;
-use super::super::state::{Action, Input, Target};
+use super::super::state::{Action, GivesUp, Input, Target};
 use super::life::{broker, Life};
 use crate::kafka::health::ClusterHealth;
 use crate::kafka::librdkafka::Code;
@@ -20,7 +20,7 @@ fn asked(life: &mut Life) -> Target {
 
 #[test]
 fn acknowledgements_take_the_place_of_probes() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     life.answer();
     for _ in 0..10 {
         life.after(WATCH_INTERVAL.mul_f32(0.7));
@@ -37,7 +37,7 @@ fn acknowledgements_take_the_place_of_probes() {
 /// `advertised.listeners` is wrong: the address of the configuration answers, and those that it names refuse.
 #[test]
 fn an_answer_from_elsewhere_does_not_hide_that_every_broker_refuses() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     life.answer();
     life.all_refuse();
     let health = life.ask_health();
@@ -69,7 +69,7 @@ fn an_answer_from_elsewhere_does_not_hide_that_every_broker_refuses() {
 
 #[test]
 fn a_start_is_answered_although_the_brokers_that_the_answer_names_refuse() {
-    let mut life = Life::in_state("connecting", true);
+    let mut life = Life::in_state("connecting", GivesUp::AfterAttempts);
     let start = life.ask_start();
     life.all_refuse();
     life.answer();
@@ -79,7 +79,7 @@ fn a_start_is_answered_although_the_brokers_that_the_answer_names_refuse() {
 
 #[test]
 fn one_broker_that_refuses_nothing_is_believed() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     life.answer();
     life.all_refuse();
     life.errors.forget(2);
@@ -90,7 +90,7 @@ fn one_broker_that_refuses_nothing_is_believed() {
 
 #[test]
 fn after_a_stall_only_a_broker_at_its_own_address_is_believed_until_an_event_is_acknowledged() {
-    let mut life = Life::in_state("stalled", true);
+    let mut life = Life::in_state("stalled", GivesUp::AfterAttempts);
     life.outstanding = 0;
     assert!(matches!(asked(&mut life), Target::This(_)));
     life.silence();
@@ -105,7 +105,7 @@ fn after_a_stall_only_a_broker_at_its_own_address_is_believed_until_an_event_is_
 
 #[test]
 fn while_one_broker_hangs_the_others_are_asked_by_their_numbers() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     let mut targets = Vec::new();
     for _ in 0..7 {
         targets.push(asked(&mut life));
@@ -117,7 +117,7 @@ fn while_one_broker_hangs_the_others_are_asked_by_their_numbers() {
 
 #[test]
 fn a_broker_that_refuses_is_not_asked_by_its_number_and_nobody_waits_for_a_connection() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     asked(&mut life);
     life.silence();
     life.errors.note(Code::BrokerTransportFailure, "a:1/1: Connection refused", life.now);
@@ -128,7 +128,7 @@ fn a_broker_that_refuses_is_not_asked_by_its_number_and_nobody_waits_for_a_conne
 
 #[test]
 fn neither_errors_nor_questions_make_more_probes_in_an_outage() {
-    let mut life = Life::in_state("unreachable", true);
+    let mut life = Life::in_state("unreachable", GivesUp::AfterAttempts);
     life.done.clear();
     for _ in 0..1000 {
         life.after(Duration::from_millis(10));
@@ -148,7 +148,7 @@ fn neither_errors_nor_questions_make_more_probes_in_an_outage() {
 
 #[test]
 fn an_acknowledgement_ends_an_outage_at_once() {
-    let mut life = Life::in_state("unreachable", true);
+    let mut life = Life::in_state("unreachable", GivesUp::AfterAttempts);
     life.errors.note(Code::BrokerTransportFailure, "a:1/1: Connection refused", life.now);
     asked(&mut life);
     life.silence();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::machine::{PROBATION, PROBES_OF_ATTEMPT, PROBES_UNTIL_LOST};
 use super::super::probing::WATCH_INTERVAL;
-use super::super::state::{Action, Input, Target};
+use super::super::state::{Action, GivesUp, Input, Target};
 use super::life::{closed, fatal, Life};
 use crate::kafka::failure::Kind;
 use crate::kafka::health::ClusterHealth;
@@ -14,7 +14,7 @@ use crate::kafka::librdkafka::Code;
 fn any_state_stops_and_answers_every_question() {
     for state in ["starting", "connecting", "connected", "unreachable", "stalled", "rebuilding", "recovering", "failed"]
     {
-        let mut life = Life::in_state(state, true);
+        let mut life = Life::in_state(state, GivesUp::AfterAttempts);
         let (start, health) = (life.ask_start(), life.ask_health());
         life.input(Input::StopAsked(closed()));
         let (late_start, late_health) = (life.ask_start(), life.ask_health());
@@ -31,7 +31,7 @@ fn any_state_stops_and_answers_every_question() {
 
 #[test]
 fn the_start_is_answered_by_the_first_broker_and_the_client_probes_twice() {
-    let mut life = Life::in_state("connecting", true);
+    let mut life = Life::in_state("connecting", GivesUp::AfterAttempts);
     let start = life.ask_start();
     life.wait();
     life.after(Duration::from_millis(5));
@@ -46,7 +46,7 @@ fn the_start_is_answered_by_the_first_broker_and_the_client_probes_twice() {
 
 #[test]
 fn whoever_gets_the_answer_of_a_start_finds_the_producer_connected() {
-    let mut life = Life::in_state("connecting", true);
+    let mut life = Life::in_state("connecting", GivesUp::AfterAttempts);
     life.ask_start();
     life.answer();
     let place = |is_it: fn(&Action) -> bool| life.done.iter().position(is_it).unwrap();
@@ -58,7 +58,7 @@ fn whoever_gets_the_answer_of_a_start_finds_the_producer_connected() {
 
 #[test]
 fn an_acknowledgement_proves_a_new_client_without_a_probe_and_ends_the_streak() {
-    let mut life = Life::in_state("recovering", true);
+    let mut life = Life::in_state("recovering", GivesUp::AfterAttempts);
     for _ in 0..5 {
         life.after(Duration::from_millis(1));
         life.publish();
@@ -77,7 +77,7 @@ fn an_acknowledgement_proves_a_new_client_without_a_probe_and_ends_the_streak() 
 
 #[test]
 fn a_new_client_may_miss_four_probes() {
-    let mut life = Life::in_state("recovering", true);
+    let mut life = Life::in_state("recovering", GivesUp::AfterAttempts);
     life.done.clear();
     let asked = life.ask_health();
     (1..PROBES_UNTIL_LOST).for_each(|_| life.silence());
@@ -88,7 +88,7 @@ fn a_new_client_may_miss_four_probes() {
 
 #[test]
 fn a_client_that_cannot_be_built_is_logged_beside_the_one_that_was_and_may_be_published_to_again() {
-    let mut life = Life::in_state("recovering", true);
+    let mut life = Life::in_state("recovering", GivesUp::AfterAttempts);
     life.builds_fail = true;
     life.die();
     life.wait();
@@ -103,7 +103,7 @@ fn a_client_that_cannot_be_built_is_logged_beside_the_one_that_was_and_may_be_pu
 #[test]
 fn a_new_client_waits_for_a_connection_although_one_address_refused() {
     for state in ["connecting", "recovering"] {
-        let mut life = Life::in_state(state, true);
+        let mut life = Life::in_state(state, GivesUp::AfterAttempts);
         life.errors.note(Code::BrokerTransportFailure, "a:1/bootstrap: Connection refused", life.now);
         life.done.clear();
         life.wait();
@@ -113,7 +113,7 @@ fn a_new_client_waits_for_a_connection_although_one_address_refused() {
 
 #[test]
 fn attempts_pause_longer_each_time_and_the_last_one_names_the_cause() {
-    let mut life = Life::in_state("connecting", true);
+    let mut life = Life::in_state("connecting", GivesUp::AfterAttempts);
     let start = life.ask_start();
     life.broker_error(Code::BrokerTransportFailure);
     life.silence();
@@ -130,7 +130,7 @@ fn attempts_pause_longer_each_time_and_the_last_one_names_the_cause() {
 
 #[test]
 fn an_attempt_without_any_reply_takes_five_probes() {
-    let mut life = Life::in_state("connecting", true);
+    let mut life = Life::in_state("connecting", GivesUp::AfterAttempts);
     for _ in 0..2 * PROBES_OF_ATTEMPT - 1 {
         life.silence();
         assert_eq!(life.state(), "connecting");
@@ -141,7 +141,7 @@ fn an_attempt_without_any_reply_takes_five_probes() {
 
 #[test]
 fn health_waits_for_a_broker_that_may_answer_and_hears_at_once_of_one_that_refuses() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     let patient = life.ask_health();
     life.silence();
     assert!(life.health(patient).is_empty(), "another broker may answer in time");
@@ -155,7 +155,7 @@ fn health_waits_for_a_broker_that_may_answer_and_hears_at_once_of_one_that_refus
 
 #[test]
 fn health_is_answered_at_its_deadline() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     let asked = life.ask_health();
     life.wait();
     assert_eq!(life.now.duration_since(life.began), Duration::from_secs(2));
@@ -165,7 +165,7 @@ fn health_is_answered_at_its_deadline() {
 /// The third broker is connected, and busy with requests that wait for the two that are gone.
 #[test]
 fn a_cluster_that_refuses_and_stays_silent_is_lost_within_nine_seconds() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     life.answer();
     let began = life.now;
     life.errors.note(Code::BrokerTransportFailure, "a:1/1: Connection refused", life.now);
@@ -178,7 +178,7 @@ fn a_cluster_that_refuses_and_stays_silent_is_lost_within_nine_seconds() {
 
 #[test]
 fn a_busy_cluster_that_stops_acknowledging_counts_as_stalled_within_seven_seconds() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     for _ in 0..20 {
         life.after(Duration::from_millis(900));
         life.publish();
@@ -199,7 +199,7 @@ fn a_busy_cluster_that_stops_acknowledging_counts_as_stalled_within_seven_second
 
 #[test]
 fn an_outage_is_logged_once_and_its_end_once() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     (0..20).for_each(|_| life.silence());
     life.answer();
     life.answer();
@@ -215,7 +215,7 @@ fn an_outage_is_logged_once_and_its_end_once() {
 
 #[test]
 fn the_first_dead_client_is_replaced_at_once_and_the_next_ones_after_longer_and_longer_pauses() {
-    let mut life = Life::in_state("connected", true);
+    let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     life.die();
     assert_eq!((life.state(), life.count(|action| matches!(action, Action::RefuseEvents(_)))), ("recovering", 0));
     let mut pauses = Vec::new();
@@ -233,7 +233,7 @@ fn the_first_dead_client_is_replaced_at_once_and_the_next_ones_after_longer_and_
 
 #[test]
 fn a_client_that_cannot_be_built_is_tried_again() {
-    let mut life = Life::in_state("rebuilding", true);
+    let mut life = Life::in_state("rebuilding", GivesUp::AfterAttempts);
     life.builds_fail = true;
     (0..3).for_each(|_| life.wait());
     assert_eq!((life.state(), life.now.duration_since(life.began).as_secs()), ("rebuilding", 1 + 2 + 4));
@@ -244,7 +244,7 @@ fn a_client_that_cannot_be_built_is_tried_again() {
 
 #[test]
 fn a_new_client_is_not_well_before_it_has_proved_itself() {
-    let mut life = Life::in_state("recovering", true);
+    let mut life = Life::in_state("recovering", GivesUp::AfterAttempts);
     let asked = life.ask_health();
     life.answer();
     assert!(matches!(life.health(asked)[..], [ClusterHealth::Ill(cause)] if cause.contains("grant")));
@@ -255,4 +255,18 @@ fn a_new_client_is_not_well_before_it_has_proved_itself() {
     life.outstanding -= 1;
     life.answer();
     assert_eq!(life.state(), "connected");
+}
+
+#[test]
+fn a_start_by_itself_fails_when_every_address_refuses_and_waits_for_a_cluster_out_of_reach() {
+    let mut refused = Life::in_state("connecting", GivesUp::WhenRefused);
+    refused.broker_error(Code::Authentication);
+    assert_eq!(refused.state(), "failed");
+    assert_eq!(refused.count(|action| matches!(action, Action::GiveUp(failure) if !failure.kind.retriable)), 1);
+    let mut unreachable = Life::in_state("connecting", GivesUp::WhenRefused);
+    (0..PROBES_OF_ATTEMPT).for_each(|_| unreachable.silence());
+    assert_eq!(
+        (unreachable.state(), unreachable.count(|action| matches!(action, Action::GiveUp(_)))),
+        ("unreachable", 0)
+    );
 }
