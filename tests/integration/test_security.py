@@ -35,6 +35,8 @@ from kafka_email import (
     OAuthToken,
     kafka_manager,
 )
+from kafka_email import sync as blocking
+from kafka_email._life import Life
 from support.kafka.certificates import KEY_PASSWORD, Certificates, make_certificates
 from support.kafka.cluster import PASSWORD, USER, KafkaCluster
 from support.kafka.tokens import unsigned_token
@@ -205,6 +207,62 @@ async def test_a_wrong_password_fails_at_once(
     assert caught.value.code == "SASL_AUTHENTICATION_FAILED"
     assert not caught.value.retriable
     assert not kafka_manager.is_connected
+
+
+@pytest.fixture
+def never_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process: after a stop no publish starts the producer."""
+    monkeypatch.setattr(kafka_manager, "_life", Life())
+
+
+@pytest.mark.usefixtures("never_started")
+def test_a_first_publish_with_a_wrong_password_fails_at_once_and_a_later_one_with_the_right_one_does_not(
+    secure_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, servers = secure_kafka.create_topic(), secure_kafka.address("SASL_PLAINTEXT")
+    wrong, right = (
+        KafkaConfig(bootstrap_servers=servers, security_protocol="SASL_PLAINTEXT", **scram("PLAIN", password))
+        for password in (WRONG, PASSWORD)
+    )
+    monkeypatch.setattr("kafka_email.manager.kafka_config", wrong)
+    publisher = blocking.BasePublisher(topic)
+    handle = publisher.publish_nowait({})
+    for publish in (lambda: publisher.publish({}), handle.result):
+        with pytest.raises(AuthenticationError, match="sasl_password") as caught:
+            publish()
+        assert WRONG not in str(caught.value)
+    monkeypatch.setattr("kafka_email.manager.kafka_config", right)
+    try:
+        deadline = time.monotonic() + 10
+        while True:  # the failure lasts for a second
+            try:
+                assert publisher.publish({"right": True}).topic == topic
+                break
+            except AuthenticationError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        blocking.kafka_manager.stop()
+
+
+@pytest.mark.usefixtures("never_started")
+def test_a_first_publish_gets_its_token_from_a_thread_of_its_own(
+    secure_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    async def provider() -> OAuthToken:
+        threads.append(threading.current_thread())
+        return OAuthToken(unsigned_token("postman", 300.0), lifetime_s=300.0, principal="postman")
+
+    monkeypatch.setattr("kafka_email.manager.kafka_config", oauth(secure_kafka, provider))
+    topic = secure_kafka.create_topic()
+    try:
+        assert blocking.BasePublisher(topic).publish({}).topic == topic
+    finally:
+        blocking.kafka_manager.stop()
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_an_unknown_authority_fails_at_once(
