@@ -1,0 +1,106 @@
+"""Views without an event loop, under the servers that Flask and Django run with; nothing of theirs starts Kafka."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kafka_email.testing import EmbeddedBroker
+from support.package.embedded import usernames
+from support.package.process import TESTS, assert_clean, finish, process
+from support.ports import HOST, free_port
+
+FOLDER = TESTS / "sync"
+
+
+@contextmanager
+def served(
+    broker: EmbeddedBroker, *command: str, **environment: str
+) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
+    port = free_port()
+    arguments = [argument.replace("PORT", str(port)) for argument in command]
+    with (
+        process(["-m", *arguments], KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers, **environment) as server,
+        httpx.Client(base_url=f"http://{HOST}:{port}", timeout=10, headers={"connection": "close"}) as client,
+    ):
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                client.get("/health").raise_for_status()
+                break
+            except httpx.TransportError:
+                assert server.poll() is None, finish(server)
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield server, client
+
+
+GUNICORN = ["gunicorn", "wsgi:app", "--chdir", str(FOLDER), "--bind", f"{HOST}:PORT", "--log-level", "error"]
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])
+def test_gunicorn(kind: str, preload: bool) -> None:
+    options = ["-k", kind, "--workers", "2", *(["--threads", "4"] if kind == "gthread" else [])]
+    environment = {"PUBLISH_BEFORE_FORK": "1"} if preload else {}
+    with (
+        EmbeddedBroker() as broker,
+        served(broker, *GUNICORN, *options, *(["--preload"] if preload else []), **environment) as (server, client),
+    ):
+        with ThreadPoolExecutor(4) as threads:
+            answers = threads.map(lambda number: client.post(f"/register/{number}").text, range(20))
+            assert list(answers) == ["email-events"] * 20
+        broker.round_trip_ms = 200
+        for number in range(20, 30):
+            assert client.post(f"/nowait/{number}").status_code == 200
+        server.send_signal(signal.SIGTERM)
+        finished = finish(server)
+        assert (finished.code, finished.err) == (0, "")
+        expected = {str(number) for number in range(30)} | ({"parent"} if preload else set())
+        assert set(usernames(broker)) == expected
+        assert len(usernames(broker)) == len(expected)
+
+
+CELERY_APP = """
+from celery import Celery
+from kafka_email.sync import EmailPublisher
+from support.package.embedded import ADDRESS
+
+app = Celery("jobs", broker="filesystem://")
+folder = {folder!r}
+app.conf.update(
+    broker_transport_options=dict(data_folder_in=folder, data_folder_out=folder, control_folder=folder + "/control"),
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    broker_connection_retry_on_startup=True,
+)
+
+@app.task
+def job(number):
+    EmailPublisher().publish_welcome_email_nowait(ADDRESS, str(number))
+"""
+
+
+def test_no_event_is_lost_when_celery_ends_its_children_after_each_task(tmp_path: Path) -> None:
+    folder = tmp_path / "queue"
+    (folder / "control").mkdir(parents=True)
+    (tmp_path / "jobs.py").write_text(CELERY_APP.format(folder=str(folder)))
+    enqueue = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom jobs import job\nfor n in range(12): job.delay(n)"
+    )
+    worker = ["-m", "celery", "-A", "jobs", "--workdir", str(tmp_path), "worker", "-P", "prefork", "-c", "2"]
+    with EmbeddedBroker() as broker:
+        with process(["-c", enqueue]) as client:
+            assert_clean(finish(client))
+        options = ["--max-tasks-per-child", "1", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        with process([*worker, *options], KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers) as started:
+            broker.wait_for(12, "email-events", timeout=60)
+            started.send_signal(signal.SIGTERM)
+            finish(started, 30)
+        assert sorted(usernames(broker), key=int) == [str(number) for number in range(12)]
