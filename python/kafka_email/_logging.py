@@ -23,6 +23,7 @@ from kafka_email.exceptions import KafkaError
 events = logging.getLogger("kafka_email.events")
 life_cycle = logging.getLogger("kafka_email.manager")
 worker = logging.getLogger("kafka_email.worker")
+tasks = logging.getLogger("kafka_email.celery")
 librdkafka = logging.getLogger("kafka_email.librdkafka")
 
 _REPEAT_S = 30.0
@@ -43,6 +44,12 @@ def log_worker(level: int, event: str, message: str, **extra: Any) -> None:
     logger = librdkafka if event == "librdkafka" else worker
     if logger.isEnabledFor(level):
         logger.log(level, message, extra=_extra(event, **extra))
+
+
+def log_task(level: int, event: str, message: str) -> None:
+    """Log a line about a task in the place of Celery's; ``event`` is the stable name of what happened."""
+    if tasks.isEnabledFor(level):
+        tasks.log(level, message, extra=_extra(event))
 
 
 def log_native(level: int, event: str, message: str) -> None:
