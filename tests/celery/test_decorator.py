@@ -11,7 +11,7 @@ import kafka_email.celery as tasks
 from kafka_email.celery import EmailFields, email_task
 
 if TYPE_CHECKING:
-    from app.models import User  # type: ignore[import-not-found]
+    from app.models import User
 
 RETURNS = {
     "the class": EmailFields,

@@ -102,7 +102,7 @@ def test_mistakes_are_found_at_import(old: OldTask, options: dict[str, Any]) -> 
 
 def test_the_new_task_is_one_of_ours(old: OldTask) -> None:
     with pytest.raises(TypeError, match="email_task"):
-        moving(old=welcome, new=old)  # type: ignore[arg-type]
+        moving(old=welcome, new=old)
 
 
 def test_a_share_of_nothing_leaves_every_call_alone(publishers: FakePublishers, old: OldTask) -> None:
@@ -177,7 +177,7 @@ def test_falling_back_when_nobody_waits(
     task.delay("ann@gmail.com")
     publishers.settle()
     (line,) = caplog.records
-    assert (line.kafka_email_event, line.levelname) == ("fall_back_failed", "ERROR")  # type: ignore[attr-defined]
+    assert (line.kafka_email_event, line.levelname) == ("fall_back_failed", "ERROR")
     assert "ann" not in line.getMessage()
 
     publishers.refuse_with(QueueFullError("full"))
@@ -269,7 +269,7 @@ def test_a_shadow_that_fails_changes_nothing(
     assert moving(old=old, new=welcome, shadow="email-shadow").delay("ann@gmail.com") == "old result"
     assert len(old.calls) == 1
     (line,) = caplog.records
-    assert (line.kafka_email_event, line.levelname) == ("shadow_failed", "WARNING")  # type: ignore[attr-defined]
+    assert (line.kafka_email_event, line.levelname) == ("shadow_failed", "WARNING")
     assert "email-shadow" in line.getMessage()
     assert "ann" not in line.getMessage()
 

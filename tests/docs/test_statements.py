@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 import kafka_email
 from kafka_email import KafkaConfig, _core, exceptions
+from kafka_email.celery import options
 from kafka_email.config import SmtpConfig, WorkerConfig, foreign
 from kafka_email.config.base import GuardedSettings
 from kafka_email.metrics import KafkaEmailWorkerCollector
@@ -51,6 +52,12 @@ def test_the_variables_of_other_programs_are_those_that_are_read() -> None:
     assert {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row[0])} == set(read)
     named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[1])}
     assert named <= SmtpConfig.model_fields.keys() | WorkerConfig.model_fields.keys()
+
+
+def test_the_options_of_a_task_are_those_that_are_known() -> None:
+    rows = table(ROOT / "docs" / "celery.md", "Options of apply_async")
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(options.KNOWN | {"args", "kwargs"})
 
 
 def test_the_errors_table_equals_the_exceptions() -> None:

@@ -27,7 +27,8 @@ _OF_THE_DECORATOR = frozenset(
         *("time_limit", "soft_time_limit"),
     }
 )
-_KNOWN = _WITH_EFFECT | _WITHOUT_EFFECT | _FOLLOW_UPS
+KNOWN = _WITH_EFFECT | _WITHOUT_EFFECT | _FOLLOW_UPS
+"""Every option of ``apply_async``."""
 
 _LATE = (
     "kafka_email.celery publishes at once: countdown and eta cannot be in the future. To wait for the commit of a "
@@ -46,8 +47,8 @@ def check_options(options: Mapping[str, Any], now: datetime) -> None:
         NotImplementedError: The option asks for follow-up work or for a later time.
         TypeError: There is no such option, or its value is of a wrong type.
     """
-    for name in options.keys() - _KNOWN:
-        raise TypeError(f"apply_async() has no option {name!r}{_instead_of(name, _KNOWN)}")
+    for name in options.keys() - KNOWN:
+        raise TypeError(f"apply_async() has no option {name!r}{_instead_of(name, KNOWN)}")
     for name in options.keys() & _FOLLOW_UPS:
         if options[name] is not None:
             message = (
