@@ -23,6 +23,7 @@ from kafka_email import (
     kafka_config,
     kafka_manager,
 )
+from kafka_email.celery import EmailFields, EmailResult, email_task, moving
 from kafka_email.fastapi import EmailPublisherDep, add_exception_handlers, health_router, kafka_lifespan
 from kafka_email.testing import EmbeddedBroker, capture_events
 from kafka_email.worker import SmtpConfig, WorkerConfig
@@ -78,6 +79,28 @@ async def register(
     return await publisher.publish_verification_email(
         email="ada@example.com", username="Ada", verification_link="/verify", metadata={"language": "en"}
     )
+
+
+@email_task("welcome", wait=False, queues={"bulk": "email-bulk"}, max_retries=3)
+def welcome_event(recipient: str, plan: str = "free") -> None:
+    """A task."""
+
+
+@email_task("invoice", link="href")
+def invoice_event(user: int, href: str) -> EmailFields:
+    """A task whose body computes the fields."""
+    return {"email": f"{user}@example.com", "link": href}
+
+
+def call_tasks() -> RecordMetadata:
+    """What call sites do with tasks: arguments are checked as those of the function."""
+    invoice_event.delay(7, href="/invoices/7")
+    welcome_event.delay_on_commit("ada@example.com", plan="paid")
+    welcome_event.delay("ada@example.com", tier="paid")  # type: ignore[call-arg]
+    moving(old=object(), new=welcome_event, share="SHARE", shadow="email-shadow").delay("ada@example.com")
+    result: EmailResult = welcome_event.apply_async(["ada@example.com"], expires=60, queue="bulk")
+    print(result.id, result.state, result.ready())
+    return result.get(timeout=1)
 
 
 async def publish() -> list[RecordMetadata | KafkaError]:

@@ -11,7 +11,7 @@
 
 from kafka_email.celery.decorator import email_task
 from kafka_email.celery.fields import EmailFields
-from kafka_email.celery.moving import Moving, moving
+from kafka_email.celery.move import Moving, moving
 from kafka_email.celery.result import EmailResult
 from kafka_email.celery.task import EmailTask
 from kafka_email.exceptions import KafkaError
