@@ -53,7 +53,7 @@ def email_event(
         ValueError: The type is not a name as ``publish_email`` takes it.
     """
     try:
-        name = _type_name(email_type)
+        name = email_type_name(email_type)
         known = name if name in _known_types else EmailEventType.NOTIFICATION
         fields = {"email_type": known, "recipient": email, "username": username, "link": link}
         payload = EmailEventPayload.model_validate(fields | {"metadata": {} if metadata is None else metadata})
@@ -63,7 +63,13 @@ def email_event(
     return payload.model_dump(mode="json") | {"email_type": name}
 
 
-def _type_name(email_type: str) -> str:
+def email_type_name(email_type: str) -> str:
+    """Return the name of a type of e-mail as a plain string.
+
+    Raises:
+        TypeError: The type is not text.
+        ValueError: No type can have this name.
+    """
     if not isinstance(email_type, str):
         raise TypeError(f"an e-mail type is str, not {type(email_type).__name__}")
     name = str(email_type)

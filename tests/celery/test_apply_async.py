@@ -10,6 +10,7 @@ from doubles import FakePublishers
 from freezegun import freeze_time
 
 from kafka_email.celery import EmailTask, email_task
+from kafka_email.testing import capture_events
 
 ARGS = ("ann@gmail.com",)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -139,3 +140,14 @@ def test_misspelt_options_do_not_pass(publishers: FakePublishers, option: str, m
     with pytest.raises(TypeError, match=re.escape(message)):
         welcome.apply_async(ARGS, **{option: None})
     assert publishers.published == []
+
+
+def test_the_record() -> None:
+    with capture_events() as captured:
+        result = queued.apply_async(ARGS, task_id="id-1", expires=NOW, headers={"tenant": "a"}, queue="bulk")
+        for wrong in ("has space", "", "x" * 129):
+            with pytest.raises(ValueError, match="event_id"):
+                queued.apply_async(ARGS, task_id=wrong)
+    (event,) = captured.events
+    assert (result.id, event.topic) == ("id-1", "email-bulk")
+    assert event.headers == {"tenant": "a", "expires-at": str(int(NOW.timestamp() * 1000))}

@@ -8,6 +8,7 @@ import pytest
 from doubles import FakePublishers
 
 import kafka_email.celery as tasks
+from kafka_email import EmailEventType
 from kafka_email.celery import EmailFields, email_task
 
 if TYPE_CHECKING:
@@ -185,15 +186,20 @@ def lambda_of_fields(to: str) -> EmailFields:
     return {"email": to}
 
 
+def parameters_only(to: str) -> None: ...
+
+
 @pytest.mark.parametrize("email_type", ["", "Welcome", "1st", "with-hyphen", "x" * 65, "x\n"])
 def test_types_of_emails(email_type: str) -> None:
-    with pytest.raises(ValueError, match="type of e-mail"):
+    with pytest.raises(ValueError, match="e-mail type matches"):
         email_task(email_type)
 
 
 def test_the_type_is_needed() -> None:
-    with pytest.raises(TypeError, match="needs the type"):
-        email_task(lambda to: None)
+    for wrong in (lambda to: None, None, 7):
+        with pytest.raises(TypeError, match=r"needs the type|an e-mail type is str"):
+            email_task(wrong)
+    assert email_task(EmailEventType.WELCOME)(parameters_only).event({"email": "a"}).email_type == "welcome"
 
 
 OF_CELERY = (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from enum import Enum
 from types import FunctionType
 from typing import Any, ParamSpec
 
+from kafka_email._validation import email_type_name
 from kafka_email.celery.annotations import returns_fields
 from kafka_email.celery.body import does_nothing, is_plain
 from kafka_email.celery.fields import Binding, ByName, Computed
@@ -19,8 +18,6 @@ from kafka_email.celery.task import EmailTask, Settings
 __all__ = ["email_task"]
 
 P = ParamSpec("P")
-
-_EMAIL_TYPE = re.compile("[a-z][a-z0-9_]{0,63}")
 
 
 def email_task(
@@ -57,11 +54,9 @@ def email_task(
         TypeError: The function cannot be a task, or there is no such option; says why.
         ValueError: There is no such queue, topic or type of e-mail.
     """
-    if not isinstance(email_type, str):
+    if callable(email_type):
         raise TypeError('email_task needs the type of the e-mail: @email_task("verification")')
-    kind = str(email_type.value) if isinstance(email_type, Enum) else email_type
-    if not _EMAIL_TYPE.fullmatch(kind):
-        raise ValueError(f"not a type of e-mail: {kind!r}; it is lower case, [a-z][a-z0-9_]{{0,63}}")
+    kind = email_type_name(email_type)
     check_decorator(options)
     topics = Queues(queues)
     topics.topic(queue)
