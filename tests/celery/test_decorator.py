@@ -227,6 +227,11 @@ def test_options_that_are_refused(option: str, message: str) -> None:
         email_task("x", **{option: True})
 
 
+def test_an_expiry_is_checked_at_import() -> None:
+    with pytest.raises(TypeError, match="expires must be"):
+        email_task("x", expires="60")
+
+
 def test_queues_are_checked_at_import() -> None:
     with pytest.raises(ValueError, match="'slow'"):
         email_task("x", queue="slow", queues={"bulk": "email-bulk"})

@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import pytest
+from celery import Celery
 from doubles import FakePublishers, OldTask
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -124,6 +125,24 @@ def test_results_are_those_of_the_task_that_was_called(publishers: FakePublisher
     assert everything("a").offset == 3
     assert (old.calls, len(publishers.published)) == ([], 3)
     assert moving(old=old, new=welcome).delay("a") == "old result"
+
+
+def test_a_real_celery_task(publishers: FakePublishers) -> None:
+    app = Celery("tests", broker="memory://", set_as_current=False)
+    app.conf.update(task_always_eager=True, task_eager_propagates=True)
+
+    @app.task
+    def celery_task(recipient: str, plan: str = "free") -> str:
+        return f"{recipient}: {plan}"
+
+    before = moving(old=celery_task, new=welcome, fall_back=True)
+    assert before.delay("a", plan="paid").get() == "a: paid"
+    assert before.apply_async(["a"], {"plan": "paid"}, priority=3).get() == "a: paid"
+    assert before("a") == "a: free"
+    publishers.fail_with(NOT_STORED)
+    after = moving(old=celery_task, new=welcome, fall_back=True, share=1)
+    assert after.apply_async(["a"], task_id="id-1").id == "id-1"
+    assert after.delay("a").get() == "a: free"
 
 
 def test_names_and_pickling(publishers: FakePublishers, old: OldTask) -> None:

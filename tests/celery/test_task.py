@@ -1,11 +1,14 @@
 """What a task does when it is called, and what it has besides."""
 
 import asyncio
+import importlib
 import inspect
 import operator
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -147,6 +150,18 @@ def test_tasks_can_be_pickled(publishers: FakePublishers) -> None:
     delay = pickle.loads(pickle.dumps(welcome.delay))
     delay("ann@gmail.com", plan="paid")
     assert publishers.published[0].fields["metadata"] == {"plan": "paid"}
+
+
+def test_a_pickled_task_imports_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from kafka_email.celery import email_task\n@email_task('x', name='mails.x')\ndef f(to): ...\n"
+    tmp_path.joinpath("tasks_of_an_app.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    pickled = pickle.dumps(importlib.import_module("tasks_of_an_app").f)
+    script = f"import pickle; print(pickle.loads({pickled!r}))"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("<EmailTask: mails.x>\n", "")
 
 
 MISSING: dict[str, Any] = {

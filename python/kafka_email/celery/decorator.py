@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from types import FunctionType
 from typing import Any, ParamSpec
 
@@ -11,7 +11,7 @@ from kafka_email._validation import email_type_name
 from kafka_email.celery.annotations import returns_fields
 from kafka_email.celery.body import does_nothing, is_plain
 from kafka_email.celery.fields import Binding, ByName, Computed
-from kafka_email.celery.options import check_decorator
+from kafka_email.celery.options import check_decorator, expires_at
 from kafka_email.celery.queues import Queues
 from kafka_email.celery.task import EmailTask, Settings
 
@@ -51,13 +51,15 @@ def email_task(
         options: Options of Celery's decorator that have no effect, because the worker does the retries.
 
     Raises:
-        TypeError: The function cannot be a task, or there is no such option; says why.
-        ValueError: There is no such queue, topic or type of e-mail.
+        TypeError: The function cannot be a task, an option has a wrong type, or there is no such option; says why.
+        ValueError: There is no such queue, topic, time or type of e-mail.
     """
     if callable(email_type):
         raise TypeError('email_task needs the type of the e-mail: @email_task("verification")')
     kind = email_type_name(email_type)
     check_decorator(options)
+    # Mistakes are found at import, and not by the first call.
+    expires_at(expires, datetime.now(timezone.utc))
     topics = Queues(queues)
     topics.topic(queue)
     given = {"recipient": recipient, "username": username, "link": link}
