@@ -17,13 +17,18 @@ ResultT = TypeVar("ResultT")
 _running_loop = asyncio._get_running_loop
 
 
+def is_loop_thread() -> bool:
+    """Return whether an event loop of asyncio or uvloop is running on this thread."""
+    return _running_loop() is not None
+
+
 def refuse_on_loop_thread(instead: str) -> None:
     """Refuse to block a thread on which an event loop of asyncio or uvloop is running.
 
     Raises:
         RuntimeError: One is; says what to call there.
     """
-    if _running_loop() is not None:
+    if is_loop_thread():
         raise RuntimeError(f"this call would block the event loop that runs in this thread: {instead}")
 
 

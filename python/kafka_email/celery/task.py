@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from types import FunctionType
 from typing import Any, ParamSpec
 from weakref import WeakValueDictionary
 
+from kafka_email._blocking import is_loop_thread
 from kafka_email._core import RecordMetadata
 from kafka_email.celery.event import TaskEvent
 from kafka_email.celery.fields import Binding, EmailFields
@@ -150,7 +150,7 @@ class EmailTask(OnCommit[P], WithoutCanvas):
 
     def send(self, event: TaskEvent) -> EmailResult:
         """Publish an event, and wait for it where this task does and the thread may."""
-        waits = self._settings.wait and not _runs_a_loop()
+        waits = self._settings.wait and not is_loop_thread()
         return EmailResult(event.store() if waits else event.queue())
 
 
@@ -162,11 +162,3 @@ def _find(module: str, name: str) -> EmailTask[Any]:
     """Return the task that was pickled; its module defines it."""
     import_module(module)
     return _tasks[name]
-
-
-def _runs_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
