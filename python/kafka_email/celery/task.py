@@ -92,7 +92,7 @@ class EmailTask(OnCommit[P], WithoutCanvas):
         Raises:
             KafkaError: The event was not stored, or could not be queued.
         """
-        return self.send(self.event(self.fields(args, kwargs)))
+        return self.send(self.event(self._binding(args, kwargs)))
 
     def apply_async(
         self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any
@@ -119,14 +119,14 @@ class EmailTask(OnCommit[P], WithoutCanvas):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> RecordMetadata:
         """Publish the event of a call, wait until it is stored, and return where."""
-        return self.event(self.fields(args, kwargs)).store()
+        return self.event(self._binding(args, kwargs)).store()
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> EmailResult:
         """Publish the event of a call, and wait on the event loop until it is stored."""
-        return EmailResult(await self.event(self.fields(args, kwargs)).astore())
+        return EmailResult(await self.event(self._binding(args, kwargs)).astore())
 
     def fields(self, args: Any, kwargs: Any) -> EmailFields:
-        """Bind the arguments of a call to the fields of its e-mail."""
+        """Bind the arguments of ``apply_async`` to the fields of the e-mail."""
         args, kwargs = args or (), kwargs or {}
         if not isinstance(args, (list, tuple)):
             raise TypeError("args must be a list or a tuple")
