@@ -41,6 +41,8 @@ CALLS = st.tuples(
 
 @given(signature=signatures(), call=CALLS, with_options=st.booleans())
 @example(signature="to, /, plan, **more", call=([1, 2], {"to": 3}), with_options=True)
+@example(signature="to='d', /, plan='p', **more", call=([], {"to": 1}), with_options=True)
+@example(signature="to, plan='p', /, **more", call=([1], {"plan": 2}), with_options=False)
 @example(signature="to, plan", call=([1], {}), with_options=False)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_arguments_are_bound_as_by_celery(
@@ -64,10 +66,10 @@ def outcome(
         return "refused"
     if publishers is None:
         bound = result.get()
-        return bound | bound.pop("more", {})
+        more = bound.pop("more", {})
+        return [bound.pop(name, "") for name in FIELDS.values()], bound | more
     (published,) = publishers.published
-    fields = {name: published.fields[field] for field, name in FIELDS.items() if published.fields[field] != ""}
-    return fields | published.fields["metadata"]
+    return [published.fields[field] for field in FIELDS], published.fields["metadata"]
 
 
 def test_args_and_kwargs_have_the_types_that_celery_asks_for(publishers: FakePublishers) -> None:

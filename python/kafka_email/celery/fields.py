@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any, Protocol, TypedDict
 
@@ -33,7 +33,7 @@ class EmailFields(_Recipient, total=False):
 class Binding(Protocol):
     """Makes the fields of an e-mail from the arguments of a call."""
 
-    def __call__(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> EmailFields:
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> EmailFields:
         """Bind the arguments.
 
         Raises:
@@ -66,18 +66,27 @@ class ByName:
         self._username = parameters.get("username")
         self._link = parameters.get("link")
 
-    def __call__(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> EmailFields:
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> EmailFields:
         """Bind the arguments as a call of the function does, which is how Celery checks them."""
         self._function(*args, **kwargs)
-        if not self._positional_only.isdisjoint(kwargs):  # only possible with **kwargs, where two values have one name
-            raise TypeError(f"{self._function.__name__}() got a positional-only argument by keyword as well")
-        metadata = {**self._defaults, **dict(zip(self._positional, args, strict=False)), **kwargs}
-        return {
+        named, more = (kwargs, {}) if self._positional_only.isdisjoint(kwargs) else self._divided(args, kwargs)
+        metadata = {**self._defaults, **dict(zip(self._positional, args, strict=False)), **named}
+        fields: EmailFields = {
             "email": metadata.pop(self._recipient),
             "username": "" if self._username is None else metadata.pop(self._username),
             "link": "" if self._link is None else metadata.pop(self._link),
             "metadata": metadata,
         }
+        metadata.update(more)
+        return fields
+
+    def _divided(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Divide keyword arguments into those of parameters, and those of ``**kwargs`` with a positional-only name."""
+        more = {name: value for name, value in kwargs.items() if name in self._positional_only}
+        twice = [name for name in self._positional[: len(args)] if name in more]
+        if twice:  # a call of the function takes both, but Celery refuses it
+            raise TypeError(f"{self._function.__name__}() got multiple values for argument {twice[0]!r}")
+        return {name: value for name, value in kwargs.items() if name not in more}, more
 
 
 class Computed:
@@ -90,7 +99,7 @@ class Computed:
     def __init__(self, function: FunctionType) -> None:
         self._function = function
 
-    def __call__(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> EmailFields:
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> EmailFields:
         """Call the function."""
         fields: EmailFields = self._function(*args, **kwargs)
         if not isinstance(fields, Mapping) or "email" not in fields:
