@@ -9,8 +9,8 @@ from collections.abc import Callable
 def flush_at_end_of_child(flush: Callable[[], None]) -> None:
     """Let a child process of multiprocessing, of billiard, or of Celery's prefork pool flush before it ends.
 
-    Such a child ends by ``os._exit`` and does not run the handlers of ``atexit``. A process of multiprocessing or billiard
-    runs the finalizers of its package; a process of Celery's pool sends the signal ``worker_process_shutdown``.
+    Such a child ends by ``os._exit`` and does not run the handlers of ``atexit``. A process of multiprocessing or
+    billiard runs the finalizers of its package; one of Celery's pool sends the signal ``worker_process_shutdown``.
     """
     for package in ("multiprocessing", "billiard"):
         process, util = sys.modules.get(f"{package}.process"), sys.modules.get(f"{package}.util")
