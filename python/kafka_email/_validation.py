@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -17,7 +17,6 @@ from kafka_email.schemas.email_events import EmailEventPayload, EmailEventType
 
 _email_type = re.compile("[a-z][a-z0-9_]{0,63}")
 _known_types = frozenset(EmailEventType)
-_payloads = TypeAdapter(list[EmailEventPayload])
 
 
 def encode_event(event: Mapping[str, Any] | BaseModel) -> bytes:
@@ -112,20 +111,20 @@ def extend_batch(batch: Batch, events: list[EmailEventPayload | Mapping[str, Any
         try:
             add_validated(batch, events[len(batch)])
         except ValidationError:
-            refuse(events)
+            email_payloads(events)  # raises one error about all of them
             raise
 
 
 def email_payloads(events: list[EmailEventPayload | Mapping[str, Any]]) -> list[tuple[EmailEventPayload, str]]:
-    """Validate events; return each with its recipient as given.
+    """Validate events, each model by its own class; return each with its recipient as given.
 
     Raises:
         pydantic.ValidationError: Names the indexes of all events that are not valid.
     """
     try:
-        return [_validated(event) for event in events]
+        return _all_validated.validate_python(events)
     except ValidationError:
-        refuse(events)
+        count_invalid()
         raise
 
 
@@ -136,14 +135,10 @@ def _validated(event: EmailEventPayload | Mapping[str, Any]) -> tuple[EmailEvent
     return EmailEventPayload.model_validate(_fields(event)), event["recipient"]
 
 
-def refuse(events: list[EmailEventPayload | Mapping[str, Any]]) -> None:
-    """Raise one error about all events that are not valid, with their indexes.
-
-    Raises:
-        pydantic.ValidationError: At least one event is not valid, or this function would not have been called.
-    """
-    count_invalid()
-    _payloads.validate_python([_fields(event) for event in events])
+# One error about all events; Pydantic prepends the index to what `_validated` raises.
+_all_validated: TypeAdapter[list[tuple[EmailEventPayload, str]]] = TypeAdapter(
+    list[Annotated[Any, PlainValidator(_validated)]], config=ConfigDict(title="list[EmailEventPayload]")
+)
 
 
 def _fields(event: EmailEventPayload | Mapping[str, Any]) -> Any:
@@ -154,12 +149,28 @@ def _fields(event: EmailEventPayload | Mapping[str, Any]) -> Any:
     if not isinstance(event, BaseModel):
         is_welcome = isinstance(event, Mapping) and event.get("email_type") == EmailEventType.WELCOME
         return {"link": "", **event} if is_welcome else event
-    fields = type(event).model_fields
-    return {_alias(fields[name]) or name if name in fields else name: value for name, value in event}
+    model_fields = type(event).model_fields
+    fields: dict[Any, Any] = {}
+    places = [(_place(name, model_fields.get(name)), value) for name, value in event]
+    for place, value in sorted(places, key=lambda each: len(each[0])):
+        _put(fields, place, value)
+    return fields
 
 
-def _alias(field: FieldInfo) -> str | None:
-    alias = field.validation_alias
+def _place(name: str, field: FieldInfo | None) -> list[Any]:
+    """Return where validation looks for a field: its name or alias, or the steps of an ``AliasPath``."""
+    alias = field and field.validation_alias
     if isinstance(alias, AliasChoices):
         alias = alias.choices[0]
-    return alias if isinstance(alias, str) else None
+    return alias.path if isinstance(alias, AliasPath) else [alias or name]
+
+
+def _put(fields: dict[Any, Any], place: list[Any], value: Any) -> None:
+    # Steps into a list are keys as well: Pydantic asks each container for `container[step]`.
+    *containers, last = place
+    for step in containers:
+        known = fields.get(step)
+        # A copy: it may be the value of another field.
+        fields[step] = dict(known) if isinstance(known, Mapping) else {}
+        fields = fields[step]
+    fields[last] = value

@@ -4,10 +4,10 @@ from typing import Any
 from unittest.mock import AsyncMock, patch
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, AliasGenerator, AliasPath, ConfigDict, EmailStr, Field, ValidationError
 
 from kafka_email import BasePublisher, EmailEventPayload, EmailPublisher, KafkaManager, RecordMetadata, kafka_manager
-from kafka_email.testing import EmbeddedBroker
+from kafka_email.testing import EmbeddedBroker, capture_events
 from support.package.embedded import ADDRESS, TOPIC, started
 
 STORED = RecordMetadata(TOPIC, 0, 42, 0, "x")
@@ -110,8 +110,63 @@ class Aliased(EmailEventPayload):
     metadata: dict[str, Any] = Field(default_factory=dict, alias="extraData")
 
 
-async def test_a_model_with_an_alias_keeps_its_values() -> None:
-    async with started() as broker:
-        event = Aliased.model_validate({**EVENTS[0], "link": "", "extraData": {"a": 1}})
-        await EmailPublisher().publish_many([event])
-        assert broker.records(TOPIC)[0].value["metadata"] == {"a": 1}
+class InPaths(EmailEventPayload):
+    """A payload whose fields are inside others, as in the body of a webhook."""
+
+    recipient: EmailStr = Field(validation_alias=AliasPath("user", "emails", -1))
+    username: str = Field(validation_alias=AliasChoices(AliasPath("user", "names", 1), "username"))
+    metadata: dict[str, Any] = Field(default_factory=dict, validation_alias=AliasPath("user", "more"))
+
+
+class WithTheWhole(InPaths):
+    """The same, and what they are inside is a field as well."""
+
+    user: dict[str, Any] = Field(exclude=True)
+
+
+class Generated(EmailEventPayload):
+    """A payload that makes its aliases, as an application does for camelCase."""
+
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(validation_alias=lambda name: AliasPath("mail", name)), extra="forbid"
+    )
+
+
+GIVEN = {**EVENTS[0], "link": "", "metadata": {"a": 1}}
+USER = {"emails": ["old@gmail.com", ADDRESS], "names": ["", "Ann"], "more": {"a": 1}}
+ALIASED: list[tuple[type[EmailEventPayload], dict[str, Any]]] = [
+    (Aliased, {**EVENTS[0], "link": "", "extraData": {"a": 1}}),
+    (InPaths, {"email_type": "welcome", "link": "", "user": USER}),
+    (WithTheWhole, {"email_type": "welcome", "link": "", "user": USER}),
+    (Generated, {"mail": GIVEN}),
+]
+
+
+@pytest.mark.parametrize(("model", "given"), ALIASED, ids=lambda each: getattr(each, "__name__", ""))
+async def test_a_model_with_aliases_keeps_its_values(model: type[EmailEventPayload], given: dict[str, Any]) -> None:
+    event = model.model_validate(given)
+    before = event.model_copy(deep=True)
+    with capture_events() as captured:
+        await EmailPublisher().publish_many([event, event])
+        with patch.object(EmailPublisher, "publish", AsyncMock(return_value=STORED)) as publish:
+            await EmailPublisher().publish_many([event])
+    for value in [*(stored.value for stored in captured.events), publish.await_args.args[0]]:
+        assert {name: value[name] for name in GIVEN} == GIVEN
+    assert captured.events[0].key == ADDRESS
+    assert event == before
+
+
+class Strict(EmailEventPayload):
+    """A payload that is never valid once it has no name."""
+
+    username: str = Field(alias="greeting", min_length=1)
+
+
+async def test_each_model_is_validated_by_its_own_class() -> None:
+    """Also where the error about all of them is made."""
+    valid, nameless = (Strict.model_validate({**EVENTS[0], "link": "", "greeting": name}) for name in ("Ann", "Bob"))
+    nameless.username = ""
+    with capture_events() as captured, pytest.raises(ValidationError) as caught:
+        await EmailPublisher().publish_many([*EVENTS, valid, nameless, {}])
+    assert {line["loc"][:2] for line in caught.value.errors() if line["loc"][0] != 4} == {(3, "greeting")}
+    assert not captured.events
