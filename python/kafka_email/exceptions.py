@@ -24,8 +24,8 @@ code, never by a text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kafka_email._schema import schema_of
 
@@ -49,9 +49,6 @@ __all__ = [
 ]
 
 
-_DETAILS = ("code", "retriable", "maybe_delivered", "topic", "event_id")
-
-
 @dataclass(frozen=True)
 class _Form:
     """A ``KafkaError`` as JSON."""
@@ -72,6 +69,8 @@ class KafkaError(Exception):
     """Base of all errors of this package.
 
     Attributes:
+        error: Name of its class.
+        message: What happened; it may name brokers, and holds no secret and no personal data.
         code: Kafka's name of the error, such as ``REQUEST_TIMED_OUT``
             (https://kafka.apache.org/protocol#protocol_error_codes).
         retriable: Whether trying again may help.
@@ -80,6 +79,10 @@ class KafkaError(Exception):
         topic: Topic of the event, if the error is about one event.
         event_id: The ``ce_id`` of the event, if the error is about one event.
     """
+
+    # As a dataclass has them: what writes dataclasses as JSON, FastAPI and Flask say, writes what `as_dict` returns.
+    __dataclass_fields__: ClassVar[dict[str, Any]] = _Form.__dataclass_fields__
+    __dataclass_params__: ClassVar[Any] = vars(_Form)["__dataclass_params__"]
 
     def __init__(
         self,
@@ -101,12 +104,19 @@ class KafkaError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), self.args, self.__dict__)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the error as a dictionary of JSON types: its class, its message, and the attributes.
+    @property
+    def error(self) -> str:
+        """Name of the class."""
+        return type(self).__name__
 
-        The message may name brokers; it holds no secret and no personal data.
-        """
-        return {"error": type(self).__name__, "message": str(self), **{name: getattr(self, name) for name in _DETAILS}}
+    @property
+    def message(self) -> str:
+        """What happened."""
+        return str(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error as a dictionary of JSON types: its attributes."""
+        return asdict(self)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import pickle
 import pprint
 from typing import Any
 
@@ -78,10 +79,11 @@ async def test_an_endpoint_may_return_it(result: Any, form: dict[str, Any]) -> N
     assert await get(app, "/openapi.json")
 
 
-@pytest.mark.parametrize("result", [STORED, HEALTH, REPORT], ids=lambda each: type(each).__name__)
-async def test_an_endpoint_without_annotation_may_return_it(result: Any) -> None:
+@pytest.mark.parametrize("result", [STORED, FAILED, HEALTH, REPORT], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("annotation", [None, Any, dict[str, Any], dict[str, list[Any]]])
+async def test_an_endpoint_that_does_not_name_its_type_may_return_it(annotation: Any, result: Any) -> None:
     app = FastAPI()
-    app.add_api_route("/", lambda: {"result": [result]})
+    app.add_api_route("/", lambda: {"result": [result]}, response_model=annotation)
     assert await get(app) == {"result": [result.as_dict()]}
 
 
@@ -97,11 +99,16 @@ async def test_an_endpoint_may_return_what_publishes_return() -> None:
     async def many() -> list[RecordMetadata | KafkaError]:
         return await EmailPublisher().publish_many([event])
 
+    @app.get("/untyped")
+    async def untyped() -> Any:
+        return await EmailPublisher().publish_many([event])
+
     with capture_events() as captured:
         assert (await get(app, "/one"))["event_id"] == "captured-0"
         assert (await get(app, "/many"))[0]["event_id"] == "captured-1"
         captured.fail_with(FAILED)
         assert (await get(app, "/many")) == [FAILED_FORM]
+        assert (await get(app, "/untyped")) == [FAILED_FORM]
 
 
 def test_a_model_may_hold_results() -> None:
@@ -122,6 +129,9 @@ def test_an_error_comes_back_as_its_own_class(name: str) -> None:
     adapter = TypeAdapter(KafkaError)
     error = getattr(exceptions, name)("why", code="C")
     assert type(adapter.validate_json(adapter.dump_json(error))) is type(error)
+    assert error.error == name
+    copied = pickle.loads(pickle.dumps(error))
+    assert (type(copied), copied.as_dict()) == (type(error), error.as_dict())
 
 
 def test_record_metadata_is_like_a_dataclass() -> None:
