@@ -12,6 +12,7 @@ use slab::Slab;
 
 use super::context::call_in;
 use super::finalization::call;
+use super::home::Home;
 use super::process_bound::ProcessBound;
 use super::promise::Promise;
 use super::record_metadata::RecordMetadata;
@@ -35,6 +36,8 @@ pub(super) struct Mailbox {
     queue: ProcessBound<Arc<OutcomeQueue>>,
     id: u32,
     event_loop: Py<PyAny>,
+    /// The thread that ran the loop.
+    home: Home,
     /// Ends the watch over the queue's socket.
     unlisten: Mutex<Option<Py<PyAny>>>,
     /// The module that writes the application's log.
@@ -53,6 +56,7 @@ impl Mailbox {
             id: queue.id(),
             queue: ProcessBound::new(queue),
             event_loop: event_loop.clone().unbind(),
+            home: Home::here(),
             unlisten: Mutex::default(),
             logging: py.import("kafka_email._logging")?.unbind().into_any(),
             events: Mutex::default(),
@@ -247,6 +251,15 @@ impl Mailbox {
         let function = self.logging.getattr(py, intern!(py, "failed"))?;
         let arguments = (function, event.id.text(), &event.topic, &event.event_type, exception);
         call_in(context, arguments.into_pyobject(py)?)
+    }
+
+    /// Whether nothing waits, and the loop is neither running nor about to be run by another thread.
+    pub(super) fn is_left(&self, py: Python<'_>) -> PyResult<bool> {
+        if !self.is_unused() || !self.home.is_here_or_over() {
+            return Ok(false);
+        }
+        let is_running = self.event_loop.bind(py).getattr(intern!(py, "is_running"))?;
+        Ok(!call(&is_running, (), None)?.extract::<bool>()?)
     }
 
     pub(super) fn is_unused(&self) -> bool {

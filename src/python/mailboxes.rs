@@ -32,6 +32,7 @@ pub(super) fn of_running_loop(py: Python<'_>) -> PyResult<Py<Mailbox>> {
     if let Some(mailbox) = find(&event_loop) {
         return Ok(mailbox.unbind());
     }
+    close_left(py)?;
     let mailbox = Mailbox::open(&event_loop)?;
     let entry =
         Entry { loop_address: event_loop.as_ptr() as usize, mailbox: PyWeakrefReference::new(&mailbox)?.unbind() };
@@ -61,12 +62,27 @@ fn find<'py>(event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, Mailbox>> {
 #[pyfunction]
 pub(super) fn release_mailbox(py: Python<'_>) -> PyResult<()> {
     match find(&running_loop(py)?) {
-        Some(mailbox) if mailbox.get().is_unused() => {
-            MAILBOXES.lock().retain(|entry| entry.get(py).is_some_and(|other| !other.is(&mailbox)));
-            mailbox.get().close(py)
-        }
+        Some(mailbox) if mailbox.get().is_unused() => release(&mailbox),
         _ => Ok(()),
     }
+}
+
+/// Drops the mailboxes of loops that are left, it seems: a loop for each job, say, that nobody closes. Those of uvloop
+/// are never garbage. One that publishes again gets another mailbox.
+fn close_left(py: Python<'_>) -> PyResult<()> {
+    let mailboxes: Vec<_> = MAILBOXES.lock().iter().filter_map(|entry| entry.get(py)).collect();
+    for mailbox in mailboxes {
+        if mailbox.get().is_left(py)? {
+            release(&mailbox)?;
+        }
+    }
+    Ok(())
+}
+
+fn release(mailbox: &Bound<'_, Mailbox>) -> PyResult<()> {
+    let py = mailbox.py();
+    MAILBOXES.lock().retain(|entry| entry.get(py).is_some_and(|other| !other.is(mailbox)));
+    mailbox.get().close(py)
 }
 
 /// Leaves everything that has native threads to the parent process. Runs in the child after each fork.

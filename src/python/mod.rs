@@ -17,6 +17,7 @@ mod exceptions;
 mod finalization;
 mod handle;
 mod headers;
+mod home;
 mod late;
 mod lines;
 mod mail;
