@@ -37,6 +37,10 @@ class PublishingProducer(Protocol):
         """Whether it was opened by itself and every broker refused it, so that nothing is tried any more."""
 
     @property
+    def max_event_bytes(self) -> int:
+        """How many bytes an event may have."""
+
+    @property
     def outstanding(self) -> int:
         """How many events are neither delivered nor failed."""
 

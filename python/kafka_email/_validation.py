@@ -87,13 +87,13 @@ def add_validated(batch: Batch, event: EmailEventPayload | Mapping[str, Any]) ->
     batch.add(encode_key(recipient), encode_event(payload), payload.email_type.value)
 
 
-def encode_batch(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
+def encode_batch(events: list[EmailEventPayload | Mapping[str, Any]], max_event_bytes: int) -> Batch:
     """Validate and encode events.
 
     Raises:
         pydantic.ValidationError: Names the indexes of all events that are not valid.
     """
-    batch = Batch()
+    batch = Batch(max_event_bytes)
     while len(batch) < len(events):
         extend_batch(batch, events, len(events))
     return batch

@@ -9,13 +9,15 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::encoder::{self, Fields};
 use super::late::LatePart;
+use super::metadata::NotEncoded;
 use crate::email::EmailType;
 use crate::producer::LateValue;
 
 /// E-mail events, encoded one after the other.
 #[pyclass(module = "kafka_email._core")]
-#[derive(Default)]
 pub(super) struct Batch {
+    /// Bytes that an event may have.
+    max_event_bytes: usize,
     /// Key and value of each. Events that wait share it.
     bytes: Arc<Vec<u8>>,
     entries: Vec<Entry>,
@@ -33,6 +35,7 @@ type Parts<'a> = (Option<&'a [u8]>, &'a [u8], &'static str);
 /// One event of a batch.
 pub(super) struct Encoded<'a> {
     pub(super) key: &'a [u8],
+    /// Empty, as no event is, if the event is too large.
     pub(super) value: &'a [u8],
     pub(super) email_type: EmailType,
     bytes: &'a Arc<Vec<u8>>,
@@ -60,7 +63,9 @@ impl Batch {
         })
     }
 
+    /// Each event has a result of its own, also one that is too large: it keeps its place, without its bytes.
     fn append(&mut self, key: &[u8], value: &[u8], email_type: EmailType) {
+        let (key, value) = if value.len() > self.max_event_bytes { Default::default() } else { (key, value) };
         let bytes = Arc::make_mut(&mut self.bytes);
         bytes.extend_from_slice(key);
         let key_end = bytes.len();
@@ -94,16 +99,20 @@ impl Batch {
             metadata: metadata.as_ref(),
         };
         buffer.clear();
-        // Each event of a batch has a result of its own, also one that is too large: Pydantic's path keeps it.
-        Ok(fields.encode(buffer, usize::MAX).ok().map(|key| self.append(key, buffer, email_type)))
+        match fields.encode(buffer, self.max_event_bytes) {
+            Ok(key) => self.append(key, buffer, email_type),
+            Err(NotEncoded::TooLarge) => self.append(&[], &[], email_type),
+            Err(NotEncoded::Uncertain) => return Ok(None),
+        }
+        Ok(Some(()))
     }
 }
 
 #[pymethods]
 impl Batch {
     #[new]
-    fn new() -> Self {
-        Self::default()
+    fn new(max_event_bytes: usize) -> Self {
+        Self { max_event_bytes, bytes: Arc::default(), entries: Vec::new() }
     }
 
     /// How many events it holds.

@@ -43,13 +43,14 @@ impl<'a> Draft<'a> {
         Self { is_too_large: true, ..Self::new(&[], &[], None, id, &|| None) }
     }
 
-    /// One event of a batch.
+    /// One event of a batch; one without a value was too large to be encoded.
     pub(super) fn of_batch(
         event: &Encoded<'a>,
         headers: Option<&'a OwnHeaders>,
         keep: &'a dyn Fn() -> Option<Box<dyn LateValue>>,
     ) -> Self {
-        Self::new(event.key, event.value, headers, None, keep)
+        let is_too_large = event.value.is_empty();
+        Self { is_too_large, ..Self::new(event.key, event.value, headers, None, keep) }
     }
 
     pub(super) fn id(&self) -> Option<&'a str> {

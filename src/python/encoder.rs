@@ -74,7 +74,7 @@ impl<'a> Fields<'a, '_> {
         if !event.is_certainly_valid() {
             return Err(NotEncoded::Uncertain);
         }
-        if event.link.len() > max_bytes {
+        if event.username.len().max(event.link.len()) > max_bytes {
             return Err(NotEncoded::TooLarge);
         }
         let link = self.link.cast::<PyString>().map_err(|_| NotEncoded::Uncertain)?;

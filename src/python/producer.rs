@@ -368,6 +368,12 @@ impl ProducerRef {
         Ok(self.native(py)?.gauges().into())
     }
 
+    /// Bytes that an event may have.
+    #[getter]
+    fn max_event_bytes(&self, py: Python<'_>) -> PyResult<usize> {
+        self.native(py).map(Producer::max_event_bytes)
+    }
+
     /// Events that are neither acknowledged nor failed.
     #[getter]
     fn outstanding(&self, py: Python<'_>) -> PyResult<u64> {

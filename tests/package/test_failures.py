@@ -313,6 +313,13 @@ async def main():
                 assert "max_request_size" in str(error)
             else:
                 raise AssertionError("accepted")
+            event = {"email_type": "notification", "recipient": "ann@gmail.com", "username": "Ann", "link": link}
+            event["metadata"] = metadata or {}
+            (error,) = await EmailPublisher().publish_many([event])
+            assert isinstance(error, MessageTooLargeError), error
+            assert "max_request_size" in str(error)
+        (error,) = await EmailPublisher().publish_many([{**event, "metadata": {}, "username": text}])
+        assert isinstance(error, MessageTooLargeError), error
         print(peak() - before - 30_000_000 * 8 // 2**20)
         await kafka_manager.stop()
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import enum
 import string
+import sys
 import uuid
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -84,7 +85,7 @@ def reasons(error: BaseException | None) -> Any:
 def fast_path(email_type: str, recipient: Any, username: Any, link: Any, metadata: Any) -> bytes | None:
     """What is sent without Pydantic, if it is certain."""
     event = {"email_type": email_type, "recipient": recipient, "username": username, "link": link}
-    batch = Batch()
+    batch = Batch(sys.maxsize)
     batch.extend([event if metadata is None else event | {"metadata": metadata}], 1)
     return batch[0][1] if len(batch) else None
 

@@ -183,8 +183,8 @@ class EmailPublisher(BasePublisher):
         events: list[EmailEventPayload | Mapping[str, Any]],
         headers: EncodedHeaders,
     ) -> list[RecordMetadata | KafkaError]:
-        batch = await _encode_all(events)
         topic, producer = self.topic, self.manager.native_producer()
+        batch = await _encode_all(events, producer.max_event_bytes)
         promises = []
         try:
             for first in range(0, len(batch), _CHUNK):
@@ -272,8 +272,8 @@ async def _yield_to_loop() -> None:
     await asyncio.sleep(0)
 
 
-async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]]) -> Batch:
-    batch = Batch()
+async def _encode_all(events: list[EmailEventPayload | Mapping[str, Any]], max_event_bytes: int) -> Batch:
+    batch = Batch(max_event_bytes)
     while (begin := len(batch)) < len(events):
         extend_batch(batch, events, begin + _CHUNK)
         if len(batch) < len(events):

@@ -323,8 +323,9 @@ class EmailPublisher(BasePublisher):
         *,
         may_wait: bool,
     ) -> list[Handle]:
-        encoded, batch = encode_headers(headers, expires_at), encode_batch(events)
-        return self.manager.native_producer().call_batch(self.topic, batch, encoded, may_wait)
+        encoded, producer = encode_headers(headers, expires_at), self.manager.native_producer()
+        batch = encode_batch(events, producer.max_event_bytes)
+        return producer.call_batch(self.topic, batch, encoded, may_wait)
 
     def _call_documented(self, event: dict[str, Any], email: str, **options: Any) -> Handle:
         """Publish by the documented way, part of which somebody has overridden or patched."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class CapturedEvents:
 
     is_connected = True
     has_failed = False
+    max_event_bytes = sys.maxsize
     outstanding = 0
 
     def __init__(self) -> None:
