@@ -198,6 +198,15 @@ class Producer:
         headers: _Headers,
         event_id: str | None,
     ) -> _Promise[RecordMetadata] | None: ...
+    def publish_mapping(
+        self,
+        topic: str,
+        key: bytes | None,
+        event: object,
+        event_type: str,
+        headers: _Headers,
+        event_id: str | None,
+    ) -> _Promise[RecordMetadata] | None: ...
     def publish(
         self,
         topic: str,
@@ -218,6 +227,16 @@ class Producer:
         username: object,
         link: object,
         metadata: object,
+        headers: _Headers,
+        event_id: str | None,
+        may_wait: bool,
+    ) -> Handle | None: ...
+    def call_mapping(
+        self,
+        topic: str,
+        key: bytes | None,
+        event: object,
+        event_type: str,
         headers: _Headers,
         event_id: str | None,
         may_wait: bool,

@@ -58,6 +58,18 @@ class PublishingProducer(Protocol):
     ) -> Promise[RecordMetadata] | None:
         """Publish an e-mail event that is certainly valid. None: Pydantic has to decide, nothing was published."""
 
+    def publish_mapping(
+        self,
+        topic: str,
+        key: bytes | None,
+        event: object,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
+        /,
+    ) -> Promise[RecordMetadata] | None:
+        """Publish a mapping that Pydantic is certain to encode unchanged. None: it has to, nothing was published."""
+
     def publish(
         self,
         topic: str,
@@ -89,6 +101,19 @@ class PublishingProducer(Protocol):
         /,
     ) -> Handle | None:
         """As ``publish_email``, without an event loop. ``may_wait``: the event may wait for space in the queue."""
+
+    def call_mapping(
+        self,
+        topic: str,
+        key: bytes | None,
+        event: object,
+        event_type: str,
+        headers: EncodedHeaders,
+        event_id: str | None,
+        may_wait: bool,
+        /,
+    ) -> Handle | None:
+        """As ``publish_mapping``, without an event loop."""
 
     def call_encoded(
         self,

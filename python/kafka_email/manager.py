@@ -215,9 +215,12 @@ class KafkaManager:
         """
         name = topic_name(topic)
         with sending(name) as span:
-            value, own_headers = encode_event(event), encode_headers(span.headers(headers), expires_at)
-            kind, event_id = event_type(event, name), checked_event_id(event_id)
-            stored = await self.native_producer().publish(name, encode_key(key), value, kind, own_headers, event_id)
+            own_headers, event_id = encode_headers(span.headers(headers), expires_at), checked_event_id(event_id)
+            kind, own_key, producer = event_type(event, name), encode_key(key), self.native_producer()
+            promise = producer.publish_mapping(name, own_key, event, kind, own_headers, event_id)
+            if promise is None:
+                promise = producer.publish(name, own_key, encode_event(event), kind, own_headers, event_id)
+            stored = await promise
             span.acknowledge(stored)
             return stored
 

@@ -1,5 +1,6 @@
 //! Many events that are published together.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -8,17 +9,17 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::encoder::{self, Fields};
-use super::late::LatePart;
+use super::late::{LateJson, LatePart};
 use super::metadata::NotEncoded;
 use crate::email::EmailType;
-use crate::producer::LateValue;
+use crate::producer::{LateValue, LARGE};
 
 /// E-mail events, encoded one after the other.
 #[pyclass(module = "kafka_email._core")]
 pub(super) struct Batch {
     /// Bytes that an event may have.
     max_event_bytes: usize,
-    /// Key and value of each. Events that wait share it.
+    /// Key of each, and what is here of its value. Events that wait share it.
     bytes: Arc<Vec<u8>>,
     entries: Vec<Entry>,
 }
@@ -27,26 +28,55 @@ struct Entry {
     key_end: usize,
     value_end: usize,
     email_type: EmailType,
+    form: Form,
+}
+
+/// How the value of an event is kept.
+#[derive(Clone)]
+enum Form {
+    /// Among the bytes of the batch.
+    Encoded,
+    /// Without its large texts: one text often goes to many events.
+    Late(Arc<LateJson>),
+    /// Not at all. Each event has a result of its own, also one that is too large, so it has a place.
+    TooLarge,
 }
 
 /// Key, value and type of an event.
-type Parts<'a> = (Option<&'a [u8]>, &'a [u8], &'static str);
+type Parts<'a> = (Option<&'a [u8]>, Cow<'a, [u8]>, &'static str);
 
 /// One event of a batch.
 pub(super) struct Encoded<'a> {
     pub(super) key: &'a [u8],
-    /// Empty, as no event is, if the event is too large.
-    pub(super) value: &'a [u8],
     pub(super) email_type: EmailType,
+    form: Form,
     bytes: &'a Arc<Vec<u8>>,
     start: usize,
+    end: usize,
 }
 
-impl Encoded<'_> {
+impl<'a> Encoded<'a> {
+    /// The value, unless it is too large.
+    pub(super) fn value(&self) -> Option<Cow<'a, [u8]>> {
+        match &self.form {
+            Form::Encoded => self.bytes.get(self.start..self.end).map(Cow::Borrowed),
+            Form::Late(late) => {
+                let mut value = Vec::new();
+                late.write(&mut value);
+                Some(Cow::Owned(value))
+            }
+            Form::TooLarge => None,
+        }
+    }
+
     /// The value as it is kept while it waits.
     pub(super) fn keep(&self) -> Box<dyn LateValue> {
-        let end = self.start + self.value.len();
-        Box::new(LatePart { bytes: Arc::clone(self.bytes), start: self.start, end })
+        match &self.form {
+            Form::Late(late) => Box::new(Arc::clone(late)),
+            Form::Encoded | Form::TooLarge => {
+                Box::new(LatePart { bytes: Arc::clone(self.bytes), start: self.start, end: self.end })
+            }
+        }
     }
 }
 
@@ -54,23 +84,29 @@ impl Batch {
     /// The events from this index on.
     pub(super) fn from(&self, first: usize) -> impl Iterator<Item = Encoded<'_>> {
         let before = first.checked_sub(1).and_then(|last| self.entries.get(last));
-        let mut start = before.map_or(0, |entry| entry.value_end);
+        let mut begin = before.map_or(0, |entry| entry.value_end);
         self.entries.iter().skip(first).map(move |entry| {
-            let key = self.bytes.get(start..entry.key_end).unwrap_or_default();
-            let value = self.bytes.get(entry.key_end..entry.value_end).unwrap_or_default();
-            start = entry.value_end;
-            Encoded { key, value, email_type: entry.email_type, bytes: &self.bytes, start: entry.key_end }
+            let key = self.bytes.get(begin..entry.key_end).unwrap_or_default();
+            let (start, end) = (entry.key_end, entry.value_end);
+            begin = end;
+            Encoded { key, email_type: entry.email_type, form: entry.form.clone(), bytes: &self.bytes, start, end }
         })
     }
 
-    /// Each event has a result of its own, also one that is too large: it keeps its place, without its bytes.
     fn append(&mut self, key: &[u8], value: &[u8], email_type: EmailType) {
-        let (key, value) = if value.len() > self.max_event_bytes { Default::default() } else { (key, value) };
+        if value.len() > self.max_event_bytes {
+            self.push(&[], &[], email_type, Form::TooLarge);
+        } else {
+            self.push(key, value, email_type, Form::Encoded);
+        }
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8], email_type: EmailType, form: Form) {
         let bytes = Arc::make_mut(&mut self.bytes);
         bytes.extend_from_slice(key);
         let key_end = bytes.len();
         bytes.extend_from_slice(value);
-        self.entries.push(Entry { key_end, value_end: bytes.len(), email_type });
+        self.entries.push(Entry { key_end, value_end: bytes.len(), email_type, form });
     }
 
     fn encode(&mut self, event: &Bound<'_, PyAny>, buffer: &mut Vec<u8>) -> PyResult<Option<()>> {
@@ -100,12 +136,23 @@ impl Batch {
         };
         buffer.clear();
         match fields.encode(buffer, self.max_event_bytes) {
-            Ok(key) => self.append(key, buffer, email_type),
-            Err(NotEncoded::TooLarge) => self.append(&[], &[], email_type),
+            Ok(key) => match late(&fields, buffer.len()) {
+                Some(late) => self.push(key, &[], email_type, Form::Late(Arc::new(late))),
+                None => self.append(key, buffer, email_type),
+            },
+            Err(NotEncoded::TooLarge) => self.push(&[], &[], email_type, Form::TooLarge),
             Err(NotEncoded::Uncertain) => return Ok(None),
         }
         Ok(Some(()))
     }
+}
+
+/// A large event without its large texts, if it has some.
+fn late(fields: &Fields<'_, '_>, size: usize) -> Option<LateJson> {
+    if size < LARGE {
+        return None;
+    }
+    fields.late().filter(LateJson::saves_copies)
 }
 
 #[pymethods]
@@ -123,7 +170,8 @@ impl Batch {
     /// Key, value and type of one of them.
     fn __getitem__(&self, index: usize) -> PyResult<Parts<'_>> {
         let event = self.from(index).next().ok_or_else(|| PyIndexError::new_err("no such event in the batch"))?;
-        Ok(((!event.key.is_empty()).then_some(event.key), event.value, event.email_type.as_str()))
+        let key = (!event.key.is_empty()).then_some(event.key);
+        Ok((key, event.value().unwrap_or_default(), event.email_type.as_str()))
     }
 
     /// Encodes the events from the index `len(batch)` on and before `end`, up to the first that is not certainly valid.

@@ -4,7 +4,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use smallvec::SmallVec;
 
-use super::batch::Encoded;
 use super::headers;
 use super::under_way::{Id, UnderWay};
 use crate::handover::Ticket;
@@ -43,14 +42,14 @@ impl<'a> Draft<'a> {
         Self { is_too_large: true, ..Self::new(&[], &[], None, id, &|| None) }
     }
 
-    /// One event of a batch; one without a value was too large to be encoded.
+    /// One event of a batch; without a value, it was too large to be encoded.
     pub(super) fn of_batch(
-        event: &Encoded<'a>,
+        key: &'a [u8],
+        value: Option<&'a [u8]>,
         headers: Option<&'a OwnHeaders>,
         keep: &'a dyn Fn() -> Option<Box<dyn LateValue>>,
     ) -> Self {
-        let is_too_large = event.value.is_empty();
-        Self { is_too_large, ..Self::new(event.key, event.value, headers, None, keep) }
+        value.map_or_else(|| Self::too_large(None), |value| Self::new(key, value, headers, None, keep))
     }
 
     pub(super) fn id(&self) -> Option<&'a str> {

@@ -11,7 +11,6 @@ use super::metadata::{self, NotEncoded};
 use crate::email::event::is_type_name;
 use crate::email::json::write_string;
 use crate::email::{EmailEvent, EmailType};
-use crate::producer::LateValue;
 
 /// A larger buffer is given back: threads live long, and huge events are rare.
 const LARGEST_KEPT: usize = 1 << 20;
@@ -50,10 +49,10 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// The event as it is kept while it waits.
-    pub(super) fn keep(&self) -> Option<Box<dyn LateValue>> {
+    pub(super) fn late(&self) -> Option<LateJson> {
         let mut late = LateJson::default();
         self.write(&mut late.rest, usize::MAX, Some(&mut late.texts)).ok()?;
-        Some(Box::new(late))
+        Some(late)
     }
 
     fn write(
@@ -86,6 +85,13 @@ impl<'a> Fields<'a, '_> {
         event.write_tail(out, |out| metadata::write(out, self.metadata, max_bytes, large))?;
         Ok(recipient.as_bytes())
     }
+}
+
+/// Any event as it is kept while it waits, if `metadata::write` is certain about it.
+pub(super) fn late_mapping(event: &Bound<'_, PyAny>) -> Option<LateJson> {
+    let mut late = LateJson::default();
+    metadata::write(&mut late.rest, Some(event), usize::MAX, Some(&mut late.texts)).ok()?;
+    Some(late)
 }
 
 /// The type that a plain `str` names.

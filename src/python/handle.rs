@@ -56,10 +56,9 @@ impl Handle {
     }
 
     /// The handle of an event that was refused.
-    #[allow(clippy::unnecessary_wraps)]
-    pub(super) fn refused(event: UnderWay, exception: Py<PyAny>) -> PyResult<Self> {
+    pub(super) fn refused(event: UnderWay, exception: Py<PyAny>) -> Self {
         let outcome = Mutex::new(Some(Outcome { value: exception, is_failure: true }));
-        Ok(Self { event, pending: None, outcome })
+        Self { event, pending: None, outcome }
     }
 
     fn native(&self, py: Python<'_>) -> PyResult<Option<&(Arc<Call>, Arc<Calls>)>> {

@@ -7,7 +7,10 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::PyString;
 
 use crate::email::json::write_string;
-use crate::producer::{LateValue, LARGE};
+use crate::producer::LateValue;
+
+/// A text of this size or more is not copied. To refer to one takes 40 bytes.
+const LARGE_TEXT: usize = 512;
 
 /// The JSON of an event without its large texts.
 #[derive(Default)]
@@ -25,11 +28,25 @@ pub(super) struct LargeTexts(Vec<(usize, PyBackedStr)>);
 impl LargeTexts {
     /// Keeps a text if it is large; `place` is where it belongs.
     pub(super) fn keep(&mut self, text: &Bound<'_, PyString>, place: usize) -> PyResult<bool> {
-        let is_large = text.to_str()?.len() >= LARGE;
+        let is_large = text.to_str()?.len() >= LARGE_TEXT;
         if is_large {
             self.0.push((place, text.clone().try_into()?));
         }
         Ok(is_large)
+    }
+}
+
+impl LateJson {
+    /// Whether it takes less than the JSON does.
+    pub(super) fn saves_copies(&self) -> bool {
+        !self.texts.0.is_empty()
+    }
+}
+
+/// One of a batch, which keeps it until all of its events are settled.
+impl LateValue for Arc<LateJson> {
+    fn write(&self, out: &mut Vec<u8>) {
+        (**self).write(out);
     }
 }
 

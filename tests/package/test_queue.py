@@ -112,7 +112,32 @@ async def publish(publisher, number):
 """
 
 
-@pytest.mark.parametrize("publish", [BY_LINK, BY_METADATA], ids=["link", "metadata"])
+BY_MANY_TEXTS = """
+TEXTS = [LINK[:1000]] * 500
+
+async def publish(publisher, number):
+    return await publisher.publish_notification_email("ann@gmail.com", "Ann", "", {"n": number, "texts": TEXTS})
+"""
+IN_A_LIST = """
+async def publish(publisher, number):
+    event = {"email_type": "notification", "recipient": "ann@gmail.com", "username": "Ann", "link": LINK}
+    (result,) = await publisher.publish_many([event])
+    return result.offset
+"""
+AS_A_MAPPING = """
+async def publish(publisher, number):
+    return await BasePublisher("email-events").publish({"n": number, "text": LINK}, headers={"h": "v"})
+"""
+WAYS = {
+    "link": BY_LINK,
+    "metadata": BY_METADATA,
+    "many texts": BY_MANY_TEXTS,
+    "publish_many": IN_A_LIST,
+    "send_event": AS_A_MAPPING,
+}
+
+
+@pytest.mark.parametrize("publish", WAYS.values(), ids=WAYS)
 def test_events_that_wait_hold_no_copy_of_a_text_that_they_share(publish: str) -> None:
     out = assert_clean(run_script(SHARED.replace("PUBLISH", publish), 60))
     grown_mb, delivered = map(int, out.split())

@@ -178,6 +178,23 @@ async def test_any_event_to_any_topic() -> None:
     assert [by_key[key].headers["ce_type"] for key in "789"] == ["Order", "user-events", "user-events"]
 
 
+async def test_an_event_of_plain_types_is_what_python_writes() -> None:
+    nested: Any = "deep"
+    for _ in range(40):
+        nested = [nested]
+    events: list[dict[Any, Any]] = [
+        {},
+        {"": "", "text": 'ü\U0001f600"\\\n\0\x7f/', "none": None, "truth": [True, False]},
+        {"numbers": [0, -1, 2**63 - 1, -(2**63), 2**70, -0.0, 1e22, 5e-324, 1.5]},
+        {"nested": {"a": [{"b": {}}, [], [[]]]}, "deep": nested},
+        {"sequence": (1, "2"), "enum": EmailEventType.WELCOME, 5: {True: None}},
+    ]
+    async with started() as broker:
+        for event in events:
+            await kafka_manager.send_event("user-events", event, "k")
+        assert [record.raw_value.decode() for record in broker.records("user-events")] == [*map(json.dumps, events)]
+
+
 @pytest.mark.parametrize("event", ["text", 5, None, ["a"]])
 async def test_what_is_no_event(event: object) -> None:
     async with started():

@@ -144,9 +144,13 @@ class KafkaManager:
         *,
         may_wait: bool,
     ) -> Handle:
-        value, encoded = encode_event(event), encode_headers(headers, expires_at)
-        kind, event_id, record_key = event_type(event, topic), checked_event_id(event_id), encode_key(key)
-        return self.native_producer().call_encoded(topic, record_key, value, kind, encoded, event_id, may_wait)
+        encoded, event_id = encode_headers(headers, expires_at), checked_event_id(event_id)
+        kind, own_key, producer = event_type(event, topic), encode_key(key), self.native_producer()
+        handle = producer.call_mapping(topic, own_key, event, kind, encoded, event_id, may_wait)
+        if handle is None:
+            value = encode_event(event)
+            handle = producer.call_encoded(topic, own_key, value, kind, encoded, event_id, may_wait)
+        return handle
 
     def native_producer(self) -> PublishingProducer:
         """Return what the publishers of this package publish with, opened by the first call in a process.

@@ -70,6 +70,9 @@ class CapturedEvents:
     def publish_email(self, *_: object) -> None:
         """Publish nothing: Pydantic decides whether an event is valid, and ``publish`` gets the result."""
 
+    def publish_mapping(self, *_: object) -> None:
+        """Publish nothing: Pydantic encodes the event, and ``publish`` gets the result."""
+
     def publish(
         self,
         topic: str,
@@ -124,6 +127,9 @@ class CapturedEvents:
 
     def call_email(self, *_: object) -> None:
         """Publish nothing: Pydantic decides whether an event is valid, and ``call_encoded`` gets the result."""
+
+    def call_mapping(self, *_: object) -> None:
+        """Publish nothing: Pydantic encodes the event, and ``call_encoded`` gets the result."""
 
     def call_encoded(
         self,
