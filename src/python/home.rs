@@ -24,6 +24,7 @@ impl Home {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::thread;
 

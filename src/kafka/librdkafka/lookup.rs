@@ -66,11 +66,11 @@ impl Client {
         });
         match event {
             // The broker does not know the request, or nobody may ask: it will not be different next time.
-            Some(event) if is_refusal(event.error_code()) => {
+            Ok(event) if is_refusal(event.error_code()) => {
                 topics.iter().map(|name| ((*name).into(), Limit::Untold)).collect()
             }
-            Some(event) => described_limits(&event),
-            None => Limits::new(),
+            Ok(event) => described_limits(&event),
+            Err(_) => Limits::new(),
         }
     }
 }
