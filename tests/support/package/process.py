@@ -39,6 +39,11 @@ def assert_clean(finished: Finished, code: int = 0) -> str:
     return finished.out
 
 
+def search_path() -> str:
+    """The tests, and whatever is on the path already: `make mutants` puts a changed copy of the package there."""
+    return os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+
+
 @contextmanager
 def process(arguments: Sequence[str], **environment: str) -> Iterator["subprocess.Popen[str]"]:
     """Starts Python; at the end of the block it is gone, and so are its children."""
@@ -49,7 +54,7 @@ def process(arguments: Sequence[str], **environment: str) -> Iterator["subproces
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a process group of its own, to be ended as a whole
-        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PYTHONPATH": search_path(), "PYTHONUNBUFFERED": "1", **environment},
     )
     try:
         yield started
