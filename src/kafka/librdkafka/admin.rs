@@ -33,7 +33,7 @@ impl Client {
         let deadline = Instant::now() + timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut answer = self.ask_once(broker, operation, timeout.min(FIRST_TRY), &send);
-        if answer.is_none() && !left().is_zero() {
+        if answer.is_none() && timeout > FIRST_TRY {
             broker.accepts_connections(left()).map_err(|error| broker.refusal(&error))?;
             answer = self.ask_once(broker, operation, left(), &send);
         }
@@ -61,5 +61,30 @@ impl Client {
             RawEvent::take(sys::rd_kafka_queue_poll(queue.0, timeout))
         };
         answer.filter(|answer| answer.error_code() != Code::OperationTimedOut)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::client::tests::{client, LIMIT};
+    use super::*;
+    use crate::testing::EmbeddedBroker;
+
+    #[test]
+    fn a_broker_without_an_answer_is_asked_again_only_if_it_accepts_connections() {
+        let cluster = EmbeddedBroker::start(1).unwrap();
+        let client = client(cluster.bootstrap_servers());
+        let known = client.probe("events", LIMIT).unwrap();
+        let dead = Broker { number: 4, port: 1, ..known.first().unwrap().clone() };
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
+        let began = Instant::now();
+        let answer = client.ask_broker(&dead, operation, LIMIT, |client, options, queue| {
+            // SAFETY: all three are alive.
+            unsafe { sys::rd_kafka_DescribeCluster(client, options, queue) }
+        });
+        let silence = answer.err().unwrap();
+        assert!(silence.reason.unwrap().contains("cannot connect"));
+        assert!(began.elapsed() < LIMIT / 2);
     }
 }

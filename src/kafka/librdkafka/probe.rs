@@ -82,9 +82,6 @@ fn described_brokers(event: &RawEvent) -> Vec<Broker> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::net::TcpListener;
-    use std::thread;
-
     use super::super::client::tests::{client, LIMIT};
     use super::*;
     use crate::testing::EmbeddedBroker;
@@ -109,27 +106,6 @@ mod tests {
         assert_eq!(silence.code, Code::BrokerTransportFailure);
         let reason = silence.reason.unwrap();
         assert!(reason.starts_with(&format!("{}:1/4: cannot connect: Connection refused", refusing.host)), "{reason}");
-    }
-
-    /// librdkafka would connect to it thousands of times a second until the timeout.
-    #[test]
-    fn a_broker_that_dies_after_it_accepted_a_connection_is_left_alone() {
-        let cluster = EmbeddedBroker::start(1).unwrap();
-        let client = client(cluster.bootstrap_servers());
-        let known = client.probe("events", LIMIT).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let dies = Broker {
-            port: listener.local_addr().unwrap().port(),
-            host: "127.0.0.1".into(),
-            ..known.first().unwrap().clone()
-        };
-        cluster.set_down(None, true).unwrap();
-        let accepting = thread::spawn(move || listener.accept().map(drop));
-        let began = Instant::now();
-        let silence = client.probe_broker(&dies, LIMIT).unwrap_err();
-        assert!(silence.reason.unwrap().contains("cannot connect"));
-        assert!(began.elapsed() < LIMIT / 2);
-        accepting.join().unwrap().unwrap();
     }
 
     #[test]
