@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from blocks import DOCUMENTS, ROOT, table
 from pydantic_core import PydanticUndefined
 
 import kafka_email
-from kafka_email import KafkaConfig, _core, exceptions
+from kafka_email import KafkaConfig, exceptions
 from kafka_email.celery import options
 from kafka_email.config import SmtpConfig, WorkerConfig, foreign
 from kafka_email.config.base import GuardedSettings
@@ -74,40 +73,11 @@ def test_the_errors_of_operations_exist() -> None:
     assert {plain(row[0]) for row in table(OPERATIONS, "Errors")} <= set(exceptions.__all__)
 
 
-def test_the_log_table_equals_the_events_that_are_logged() -> None:
-    rows = [plain(row[0]) for row in table(OPERATIONS, "Log lines")]
-    package = Path(kafka_email.__file__).parent
-    sources = [source for source in package.rglob("*.py") if not source.is_relative_to(package / "worker")]
-    in_python = [name for source in sources for name in logged_by(source)]
-    assert sorted(rows) == sorted({*_core.LOG_EVENTS, *in_python})
-    assert len(set(_core.LOG_EVENTS)) == len(_core.LOG_EVENTS)
-
-
-def test_the_log_table_of_the_worker_equals_the_events_that_are_logged() -> None:
-    rows = [plain(row[0]) for row in table(OPERATIONS, "Log lines of the worker")]
-    line = re.compile(r"""(?:Line::(?:debug|info|warning|error)\(|partitions_line\([\w:]+,)\s*"([a-z_]+)\"""")
-    native = {name for file in ROOT.glob("src/worker/**/*.rs") for name in line.findall(file.read_text())}
-    sources = Path(kafka_email.__file__).parent.joinpath("worker").rglob("*.py")
-    assert sorted(rows) == sorted(native | {name for source in sources for name in logged_by(source)})
-
-
 def test_the_metrics_table_of_the_worker_equals_the_metrics() -> None:
     rows = {plain(name): kind for name, kind, _ in table(OPERATIONS, "Metrics of the worker")}
     families = KafkaEmailWorkerCollector(Worker()).collect()
     names = {f"{each.name}_total" if each.type == "counter" else each.name: each.type for each in families}
     assert rows == names
-
-
-def logged_by(source: Path) -> Iterator[str]:
-    """The names of events in a Python file: as the argument of `_extra`, and as the one that follows a level."""
-    for node in ast.walk(ast.parse(source.read_text())):
-        match node:
-            case ast.Call(func=ast.Name("_extra"), args=[ast.Constant(str(name))]):
-                yield name
-            case ast.Call(
-                args=[ast.Attribute(value=ast.Name("logging")) | ast.Name("level"), ast.Constant(str(name)), *_]
-            ):
-                yield name
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
