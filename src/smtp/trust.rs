@@ -7,6 +7,7 @@ use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature, Crypt
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The TLS configuration of these settings. It reads the trust store.
@@ -37,19 +38,33 @@ fn verifier(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Arc<d
     };
     let unusable = |reason: String| {
         format!(
-            "cafile (SMTP_CAFILE) cannot be used: {cafile}: {reason}. It has to name a file of certificates in PEM."
+            "cafile (SMTP_CAFILE) cannot be used: {cafile}: {reason}. It has to name a file of certificates in PEM, or a \
+             folder of them."
         )
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(cafile).map_err(|error| unusable(error.to_string()))? {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-    }
-    // Without a certificate in the file this fails.
+    let roots = roots(Path::new(cafile)).map_err(unusable)?;
+    // Without a certificate this fails.
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|error| unusable(error.to_string()))?;
     Ok(verifier)
+}
+
+/// The certificates of a file, or of the files in a folder.
+fn roots(place: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    if place.is_dir() {
+        // It also has links, notes and what else its owner put there.
+        let files = std::fs::read_dir(place).map_err(|error| error.to_string())?.flatten();
+        let of_files = files.filter_map(|file| CertificateDer::pem_file_iter(file.path()).ok());
+        roots.add_parsable_certificates(of_files.flat_map(|of_file| of_file.map_while(Result::ok)));
+    } else {
+        for certificate in CertificateDer::pem_file_iter(place).map_err(|error| error.to_string())? {
+            let added = certificate.map_err(|error| error.to_string())?;
+            roots.add(added).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(roots)
 }
 
 /// Accepts every certificate: `verify` is false.

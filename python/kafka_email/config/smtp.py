@@ -55,7 +55,7 @@ class SmtpConfig(BorrowingSettings):
     cleartext_auth: bool = Field(
         default=False, description="Whether credentials may go without encryption to a host other than this one."
     )
-    helo_name: OptionalHeloName = Field(default=None, description="Name of this host in EHLO; the system's when None.")
+    helo_name: OptionalHeloName = Field(default=None, description="Name of this host in EHLO; its address when None.")
     max_connections: int = Field(default=10, ge=1, le=1000, description="Connections of this worker to the server.")
     max_mails_per_connection: int = Field(
         default=100, ge=1, le=1_000_000, description="Mails after which a connection is closed."

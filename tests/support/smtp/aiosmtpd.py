@@ -12,18 +12,19 @@ from support.ports import HOST, free_port
 class Aiosmtpd:
     """A running aiosmtpd: `with Aiosmtpd() as server:`."""
 
-    def __init__(self, context: ssl.SSLContext | None = None, **options: Any) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, port: int | None = None, **options: Any) -> None:
         """Starts nothing yet.
 
         Args:
             context: the server's certificate, for STARTTLS.
+            port: where it listens, such as that of one that ended; a free one when left out.
             options: as aiosmtpd's class `SMTP` takes them, such as `authenticator` or `data_size_limit`.
         """
         self.envelopes: list[Envelope] = []
         """Of the accepted mails."""
         self._options = {"tls_context": context, **options}
         self.host = HOST
-        self.port = free_port()
+        self.port = port or free_port()
 
     def __enter__(self) -> "Aiosmtpd":
         """Starts it, and waits until it listens."""
