@@ -2,6 +2,7 @@
 //! connect to it.
 
 pub(crate) mod broker_errors;
+pub(crate) mod config_refusal;
 pub(crate) mod connection_settings;
 pub(crate) mod failure;
 pub(crate) mod health;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::connection::{GivesUp, StartPlan};
 use crate::kafka::broker_errors::BrokerErrors;
+use crate::kafka::config_refusal::refusal;
 use crate::kafka::connection_settings::ConnectionSettings;
 use crate::kafka::failure::{Failure, Kind};
 
@@ -174,26 +175,8 @@ impl Settings {
 
     /// Why librdkafka refuses this configuration, without the values: one of them may be a secret.
     pub(super) fn refusal(&self, error: &KafkaError, broker_errors: &BrokerErrors) -> Failure {
-        use rdkafka::types::RDKafkaConfRes::{RD_KAFKA_CONF_INVALID, RD_KAFKA_CONF_UNKNOWN};
-        let message = match error {
-            KafkaError::ClientConfig(RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-                format!("producer_options: librdkafka has no property {name:?}; see its CONFIGURATION.md")
-            }
-            KafkaError::ClientConfig(RD_KAFKA_CONF_INVALID, _, name, _) => {
-                format!("librdkafka refuses the value of {name:?}; see its CONFIGURATION.md")
-            }
-            KafkaError::ClientCreation(reason) => {
-                // Any value that does not work, whatever it was meant to be; one or two characters are no secret.
-                let values = self.producer_options.values().filter(|value| value.len() > 2);
-                let reason = values.fold(broker_errors.scrub(reason), |reason, value| reason.replace(value, "[value]"));
-                match self.connection.file_at_fault(&reason) {
-                    Some((setting, file)) => format!("the file {file:?} of {setting} cannot be used: {reason}"),
-                    None => format!("librdkafka refuses the configuration: {reason}"),
-                }
-            }
-            _ => "librdkafka refuses the configuration".into(),
-        };
-        Failure::new(Kind::CONFIGURATION, message)
+        let options = ("producer_options", &self.producer_options);
+        Failure::new(Kind::CONFIGURATION, refusal(error, &self.connection, broker_errors, options))
     }
 }
 

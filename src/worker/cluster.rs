@@ -1,14 +1,17 @@
 //! A Kafka cluster, as the tools of the command line use it: each call connects anew, and says what is wrong.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
 use super::kafka_context::KafkaContext;
 use super::settings::storing;
 use super::topics::{Shape, Topics, Trouble};
 use crate::kafka::broker_errors::BrokerErrors;
+use crate::kafka::config_refusal::refusal;
 use crate::kafka::connection_settings::ConnectionSettings;
 use crate::kafka::failure::{Failure, Kind};
 use crate::kafka::librdkafka::{Code, LatestToken, Token};
@@ -37,8 +40,9 @@ impl Cluster {
         let mut config = storing(&self.connection);
         // To ask for a topic would create it otherwise, in the brokers' shape.
         config.set("allow.auto.create.topics", "false");
+        let cluster =
+            Topics::new(&config, context, timeout).map_err(|error| self.refusal(&error, &errors, &BTreeMap::new()))?;
         let ask = || {
-            let cluster = Topics::new(&config, context, timeout)?;
             let missing = cluster.missing(topics)?;
             match shape {
                 // A broker may not show yet what it has just created.
@@ -55,6 +59,17 @@ impl Cluster {
     /// A place for what is wrong with each broker.
     pub(super) fn errors(&self) -> Arc<BrokerErrors> {
         Arc::new(BrokerErrors::new(self.connection.secrets.clone()))
+    }
+
+    /// Why librdkafka refuses a client; `options` are those of the consumer.
+    pub(super) fn refusal(
+        &self,
+        error: &KafkaError,
+        errors: &BrokerErrors,
+        options: &BTreeMap<String, String>,
+    ) -> Failure {
+        let text = refusal(error, &self.connection, errors, ("consumer_options", options));
+        Failure::new(Kind::CONFIGURATION, text)
     }
 
     /// What a question failed with.

@@ -84,11 +84,10 @@ impl DeadLetters {
             config.set(name, value);
         }
         config.set("group.id", format!("{group_id}-dlt"));
-        let consumer = Consumer::alone(&config)
-            .map_err(|error| Failure::new(Kind::CONFIGURATION, format!("librdkafka refuses the consumer: {error}")))?;
+        let errors = cluster.errors();
+        let consumer = Consumer::alone(&config).map_err(|error| cluster.refusal(&error, &errors, &consumer_options))?;
         let token = Arc::new(LatestToken::new(token));
         token.with(|token| consumer.set_token(token));
-        let errors = cluster.errors();
         let (names, partitions) = (PartitionNames::default(), HashMap::new());
         let fetched = VecDeque::new();
         let mut letters = Self { cluster, token, errors, consumer, names, partitions, fetched, producer: None };
@@ -195,7 +194,7 @@ impl DeadLetters {
         let context = KafkaContext::noting(Arc::clone(&self.token), Arc::clone(&self.errors));
         let config = storing(&self.cluster.connection);
         let producer = FutureProducer::from_config_and_context(&config, context)
-            .map_err(|error| Failure::new(Kind::CONFIGURATION, format!("librdkafka refuses the producer: {error}")))?;
+            .map_err(|error| self.cluster.refusal(&error, &self.errors, &BTreeMap::new()))?;
         Ok(self.producer.insert(producer).clone())
     }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
 use super::engine::limits::{Limits, OnUnknown};
 use super::engine::rate::Rate;
+use crate::kafka::broker_errors::BrokerErrors;
+use crate::kafka::config_refusal::refusal;
 use crate::kafka::connection_settings::ConnectionSettings;
 use crate::{mail, smtp};
 
@@ -113,6 +116,12 @@ impl Settings {
         secrets.extend_from_slice(&self.worker.secrets);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
+    }
+
+    /// Why librdkafka refuses this configuration, without the values.
+    pub(super) fn refusal(&self, error: &KafkaError) -> String {
+        let options = ("consumer_options", &self.worker.consumer_options);
+        refusal(error, &self.connection, &BrokerErrors::new(self.secrets()), options)
     }
 
     /// How long one call of a handler may take.

@@ -46,8 +46,8 @@ impl Topics {
     ///
     /// # Errors
     /// When librdkafka refuses the configuration.
-    pub(super) fn new(config: &ClientConfig, context: KafkaContext, timeout: Duration) -> Result<Self, Trouble> {
-        let admin = AdminClient::from_config_and_context(config, context).map_err(|error| unreachable_by(&error))?;
+    pub(super) fn new(config: &ClientConfig, context: KafkaContext, timeout: Duration) -> Result<Self, KafkaError> {
+        let admin = AdminClient::from_config_and_context(config, context)?;
         if config.get("sasl.mechanism") == Some("OAUTHBEARER") {
             give_to(admin.inner(), admin.inner().context().token());
         }
@@ -116,7 +116,7 @@ pub(super) fn ensure(
     topics: &[String],
     timeout: Duration,
 ) -> Result<(), Trouble> {
-    let cluster = Topics::new(config, context, timeout)?;
+    let cluster = Topics::new(config, context, timeout).map_err(|error| unreachable_by(&error))?;
     cluster.create(&cluster.missing(topics)?, Shape::DEFAULT).map(drop)
 }
 
