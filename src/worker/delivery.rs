@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::attempt::{AttemptResult, Failure, Message, SmtpCause, Work};
-use super::engine::record::{Event, Record};
+use super::engine::record::{Event, Poison, Record};
 use super::job::{Answer, Job, Jobs};
 use super::news::{Listener, News};
+use super::report::unfit_line;
 use crate::mail::{self, Catalogue, Draft, Sender, Values};
 use crate::smtp::{self, Cause, Envelope, Pool};
 
@@ -43,18 +44,24 @@ impl Delivery {
         match work {
             Work::Mail => match guarded(|| self.prepare(&record)) {
                 Ok((recipient, message)) => self.send(&record, &recipient, &message).await,
-                Err(failure) => AttemptResult::Failed(failure),
+                Err(unfit) => self.refuse(&record, unfit),
             },
             Work::Send(message) => match guarded(|| Ok(record.decode()?.recipient)) {
                 Ok(recipient) => self.send(&record, &recipient, &message.0).await,
-                Err(failure) => AttemptResult::Failed(failure),
+                Err(unfit) => self.refuse(&record, unfit),
             },
             Work::Handle(handler) => self.call(record, attempt, handler).await,
         }
     }
 
+    /// Says why a record cannot become a mail: the engine knows only the stage.
+    fn refuse(&self, record: &Record, Unfit { failure, why }: Unfit) -> AttemptResult {
+        self.listener.tell(News::Line(unfit_line(record, failure, &why)));
+        AttemptResult::Failed(failure)
+    }
+
     /// The recipient and the message.
-    fn prepare(&self, record: &Record) -> Result<(String, Vec<u8>), Failure> {
+    fn prepare(&self, record: &Record) -> Result<(String, Vec<u8>), Unfit> {
         let event = record.decode()?;
         let email_type = if event.email_type.is_empty() { record.event_type() } else { event.email_type.as_str() };
         let values = Values {
@@ -65,16 +72,16 @@ impl Delivery {
             metadata: &event.metadata,
             now: record.timestamp_ms().div_euclid(MILLIS),
         };
-        let rendered = self.catalogue.render(&values).map_err(|_| Failure::NotRendered)?;
+        let rendered = self.catalogue.render(&values).map_err(|error| Unfit::new(Failure::NotRendered, &error))?;
         let message = self.build(&Draft::from(rendered), record, &event)?;
         Ok((event.recipient, message))
     }
 
-    fn build(&self, draft: &Draft, record: &Record, event: &Event) -> Result<Vec<u8>, Failure> {
+    fn build(&self, draft: &Draft, record: &Record, event: &Event) -> Result<Vec<u8>, Unfit> {
         let list_unsubscribe = event.metadata.get("list_unsubscribe").and_then(serde_json::Value::as_str);
         let date = record.timestamp_ms().div_euclid(MILLIS);
         mail::build(draft, &self.sender, &message_id(record), &event.recipient, date, list_unsubscribe)
-            .map_err(|_| Failure::NotBuilt)
+            .map_err(|error| Unfit::new(Failure::NotBuilt, &error))
     }
 
     async fn send(&self, record: &Record, recipient: &str, message: &[u8]) -> AttemptResult {
@@ -100,7 +107,7 @@ impl Delivery {
     async fn call(&self, record: Arc<Record>, attempt: u32, handler: usize) -> AttemptResult {
         let event = match guarded(|| Ok(record.decode()?)) {
             Ok(event) => event,
-            Err(failure) => return AttemptResult::Failed(failure),
+            Err(unfit) => return self.refuse(&record, unfit),
         };
         let (number, answered) = Jobs::begin(&self.jobs);
         let call = Call { delivery: self, number };
@@ -116,7 +123,7 @@ impl Delivery {
             Answer::Handled => AttemptResult::Handled,
             Answer::Mail(draft) => match guarded(|| self.build(&draft, &record, &event)) {
                 Ok(message) => AttemptResult::Composed(Message(message.into())),
-                Err(failure) => AttemptResult::Failed(failure),
+                Err(unfit) => self.refuse(&record, unfit),
             },
             Answer::Retry(delay) => AttemptResult::Failed(Failure::HandlerRetry(delay)),
             Answer::Permanent => AttemptResult::Failed(Failure::HandlerPermanent),
@@ -140,9 +147,28 @@ impl Drop for Call<'_> {
     }
 }
 
+/// A record that cannot become a mail, and why. The text holds no personal data.
+struct Unfit {
+    failure: Failure,
+    why: String,
+}
+
+impl Unfit {
+    fn new(failure: Failure, why: &dyn ToString) -> Self {
+        Self { failure, why: why.to_string() }
+    }
+}
+
+impl From<Poison> for Unfit {
+    fn from(poison: Poison) -> Self {
+        Self::new(poison.into(), &poison)
+    }
+}
+
 /// A panic of the preparation concerns this record alone.
-fn guarded<T>(prepare: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or(Err(Failure::PreparationPanicked))
+fn guarded<T>(prepare: impl FnOnce() -> Result<T, Unfit>) -> Result<T, Unfit> {
+    let panicked = |_| Err(Unfit::new(Failure::PreparationPanicked, &"the worker panicked over it: report this"));
+    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(panicked)
 }
 
 /// The event's id, or for a record without one its place.

@@ -20,13 +20,12 @@ use super::kafka_log::KafkaLog;
 use super::message::Message;
 use super::news::{Ending, Listener, News};
 use super::polling::Plan;
-use super::report::Line;
 use super::settings::Settings;
 use super::shell::{Attempts, Shell};
 use super::status::{Snapshot, Status};
 use super::topics::{self, Trouble};
 use super::undertaker::Undertaker;
-use crate::kafka::librdkafka::{LatestToken, Token};
+use crate::kafka::librdkafka::{name_of, LatestToken, Token};
 use crate::mail::Catalogue;
 use crate::smtp::{Cause, Pool, Stage};
 
@@ -67,9 +66,7 @@ impl Worker {
         }
         let token = Arc::new(LatestToken::new(kafka_token));
         let context = KafkaContext::new(Arc::clone(&token));
-        let refused = |_: rdkafka::error::KafkaError| {
-            NotStarted("librdkafka refuses the configuration: check consumer_options and the files of ssl_*".to_owned())
-        };
+        let refused = |error| NotStarted(settings.refusal(&error));
         let undertaker = Undertaker::new(settings.producer_config(), context.clone()).map_err(refused)?;
         // Only to see that it can be made: it would join the group before the topics are there.
         settings.consumer_config().create_native_config().map_err(refused)?;
@@ -205,21 +202,21 @@ impl Parts {
 
     /// Makes sure that the topics exist, and then starts the consumer; on a thread of its own, which may wait for Kafka.
     fn prepare_kafka(&self) -> io::Result<()> {
-        let (config, topics) = (self.settings.producer_config(), self.settings.topics().to_vec());
-        let plan =
-            Plan { config: self.settings.consumer_config(), topics: topics.clone(), token: Arc::clone(&self.token) };
+        let settings = self.settings.clone();
+        let (config, topics) = (settings.producer_config(), settings.topics().to_vec());
+        let plan = Plan { config: settings.consumer_config(), topics: topics.clone(), token: Arc::clone(&self.token) };
         let (context, messages, listener) = (self.context.clone(), self.messages.clone(), Arc::clone(&self.listener));
-        let servers = self.settings.servers().to_owned();
         let prepare = move || {
             let mut is_told = false;
             let message = loop {
                 match topics::ensure(&config, context.clone(), &topics, TOPICS_TIMEOUT) {
-                    Ok(()) => break consume(plan, &messages),
+                    Ok(()) => break consume(plan, &settings, &messages),
                     Err(Trouble::Missing(text)) => break Message::Misconfigured(text),
                     Err(Trouble::Unreachable(code)) => {
+                        let cause =
+                            format!("{} cannot be asked for the topics ({})", settings.servers(), name_of(code));
+                        let _ = messages.send(Message::Unreachable(cause));
                         if !std::mem::replace(&mut is_told, true) {
-                            let text = format!("Kafka at {servers} cannot be asked ({code}): the worker waits for it");
-                            let _ = messages.send(Message::Line(Line::error("kafka_unreachable", text)));
                             listener.tell(News::Started);
                         }
                     }
@@ -239,10 +236,10 @@ impl Parts {
     }
 }
 
-fn consume(plan: Plan, messages: &UnboundedSender<Message>) -> Message {
+fn consume(plan: Plan, settings: &Settings, messages: &UnboundedSender<Message>) -> Message {
     let first = match plan.build() {
         Ok(first) => first,
-        Err(error) => return Message::Misconfigured(format!("librdkafka refuses the consumer: {error}")),
+        Err(error) => return Message::Misconfigured(settings.refusal(&error)),
     };
     let reports = messages.clone();
     let report = move |report| drop(reports.send(Message::Consumer(report)));

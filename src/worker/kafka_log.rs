@@ -36,7 +36,7 @@ impl KafkaLog {
         match error.code {
             Code::AllBrokersDown => {
                 let cause = self.errors.text(now).unwrap_or_else(|| "no broker answers".into());
-                self.outage.continues(&cause, now).map(|line| Line::error(line.event.name(), line.message))
+                self.unreachable(&cause, now)
             }
             Code::UnknownTopicOrPartition
             | Code::TopicAuthorizationFailed
@@ -53,6 +53,11 @@ impl KafkaLog {
             }
             _ => None,
         }
+    }
+
+    /// Kafka does not answer; returns a line when one is due.
+    pub(super) fn unreachable(&mut self, cause: &str, now: Instant) -> Option<Line> {
+        self.outage.continues(cause, now).map(|line| Line::error(line.event.name(), line.message))
     }
 
     /// The group's coordinator answers.

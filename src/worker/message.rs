@@ -3,7 +3,6 @@
 use super::commands::Report;
 use super::consumer::ConsumerThread;
 use super::job::Answer;
-use super::report::Line;
 
 /// A message to the worker's thread.
 pub(super) enum Message {
@@ -11,7 +10,8 @@ pub(super) enum Message {
     ConsumerStarted(ConsumerThread),
     Answer(u64, Answer),
     SmtpToken(String),
-    Line(Line),
+    /// Kafka could not be asked for the topics, and why not.
+    Unreachable(String),
     Misconfigured(String),
     Drain,
     Abort,

@@ -17,7 +17,9 @@ use super::engine::input::Input;
 use super::engine::record::{Parts, Record};
 use super::names::{committed, id_of, native_of, native_of_one};
 use super::partition_ends::Statistics;
-use crate::kafka::librdkafka::{self as native, ClientError, Consumer, ConsumerEvent, LatestToken, PartitionNames};
+use crate::kafka::librdkafka::{
+    self as native, ClientError, Code, Consumer, ConsumerEvent, LatestToken, PartitionNames,
+};
 
 /// Longest wait for an event, and so for a command.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -117,7 +119,7 @@ impl Polling {
                 match self.commands.recv_timeout(left) {
                     Ok(Command::Close) | Err(mpsc::RecvTimeoutError::Disconnected) => return None,
                     // What it is about is gone.
-                    Ok(Command::Commit(id, _)) => self.tell(Report::Input(Input::CommitEnded(id, false))),
+                    Ok(Command::Commit(id, _)) => self.end_commit(id, Err(Code::BrokerDestroy)),
                     Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 }
             }
@@ -208,7 +210,7 @@ impl Polling {
             }
             ConsumerEvent::Committed(result) => {
                 if let Some(id) = self.commit.take() {
-                    self.tell(Report::Input(Input::CommitEnded(id, result.is_ok())));
+                    self.end_commit(id, result);
                 }
             }
             ConsumerEvent::Failed(error) if error.is_fatal => return Err(error),
@@ -293,8 +295,12 @@ impl Polling {
             .collect();
         match consumer.commit(&positions) {
             Ok(()) => self.commit = Some(id),
-            Err(_) => self.tell(Report::Input(Input::CommitEnded(id, false))),
+            Err(code) => self.end_commit(id, Err(code)),
         }
+    }
+
+    fn end_commit(&self, id: CommitId, result: Result<(), Code>) {
+        self.tell(Report::Input(Input::CommitEnded(id, result.map_err(native::name_of))));
     }
 
     /// Asks on a thread of its own, which blocks.
@@ -347,7 +353,7 @@ impl Polling {
 
     fn forget_everything(&mut self) {
         if let Some(id) = self.commit.take() {
-            self.tell(Report::Input(Input::CommitEnded(id, false)));
+            self.end_commit(id, Err(Code::BrokerDestroy));
         }
         self.assigned.clear();
         self.is_revoking = false;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::engine::attempt::{Stage, Target};
+use super::engine::attempt::{Failure, SmtpCause, Target};
 use super::engine::dead_letter::dead_letter_topic;
-use super::engine::identity::PartitionId;
-use super::engine::notice::{Notice, Place, StuckCause};
-use crate::smtp::Reply;
+use super::engine::identity::{PartitionId, Place};
+use super::engine::notice::{Notice, StuckCause};
+use super::engine::record::Record;
 
 const DEBUG: u8 = 10;
 const INFO: u8 = 20;
@@ -74,12 +74,10 @@ impl Line {
         }
     }
 
-    fn failure(self, stage: Option<Stage>, reply: Option<Reply>) -> Self {
-        let line = match stage {
-            Some(stage) => self.text("stage", stage.as_str()),
-            None => self,
-        };
-        match reply {
+    fn failure(self, failure: Option<Failure>) -> Self {
+        let Some(failure) = failure else { return self };
+        let line = self.text("stage", failure.stage().as_str());
+        match failure.reply() {
             Some(reply) => line.number("code", reply.code()),
             None => line,
         }
@@ -94,43 +92,42 @@ pub(super) fn line_of(notice: &Notice, handlers: &[std::sync::Arc<str>]) -> Opti
             Line::debug("delivered", format!("delivered {} {} after it was stored", name(place), seconds(*age)))
                 .place(place)
         }
-        Notice::Retry { place, attempts, delay, stage, reply } => {
+        Notice::Retry { place, attempts, delay, failure } => {
             let times = if *attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
             let message = format!(
                 "{} failed {times}, now{}: tried again in {}",
                 name(place),
-                at(Some(*stage), *reply),
+                at(Some(*failure)),
                 seconds(*delay)
             );
-            Line::debug("retry", message).place(place).number("attempts", *attempts).failure(Some(*stage), *reply)
+            Line::debug("retry", message).place(place).number("attempts", *attempts).failure(Some(*failure))
         }
         Notice::HandlerFailed(place) => Line::warning(
             "handler_failed",
             format!("the handler of {} failed on {}; it is called again", place.event_type, name(place)),
         )
         .place(place),
-        Notice::DeadLettered { place, reason, attempts, stage, reply } => {
+        Notice::DeadLettered { place, reason, attempts, failure } => {
             let message = format!(
                 "{} is a dead letter now, in {}: {}{}",
                 name(place),
                 dead_letter_topic(place.partition.topic()),
                 reason.as_str(),
-                at(*stage, *reply)
+                at(*failure)
             );
             Line::error("dead_lettered", message)
                 .place(place)
                 .text("reason", reason.as_str())
                 .number("attempts", *attempts)
-                .failure(*stage, *reply)
+                .failure(*failure)
         }
-        Notice::DeadLetterFailed(place) => {
-            let message = format!("the dead letter of {} was not stored; it is produced again", name(place));
-            Line::warning("dead_letter_failed", message).place(place)
+        Notice::DeadLetterFailed { place, error } => {
+            let message = format!("the dead letter of {} was not stored ({error}); it is produced again", name(place));
+            Line::warning("dead_letter_failed", message).place(place).text("kafka_code", *error)
         }
-        Notice::Unavailable { target, stage, reply } => {
-            let message =
-                format!("{} fails{}: records wait until it recovers", whose(*target, handlers), at(*stage, *reply));
-            Line::error("smtp_unavailable", message).text("target", whose(*target, handlers)).failure(*stage, *reply)
+        Notice::Unavailable { target, failure } => {
+            let message = format!("{} fails{}: records wait until it recovers", whose(*target, handlers), at(*failure));
+            Line::error("smtp_unavailable", message).text("target", whose(*target, handlers)).failure(*failure)
         }
         Notice::Recovered { target, after } => {
             let message = format!("{} has recovered after {}", whose(*target, handlers), seconds(*after));
@@ -145,7 +142,10 @@ pub(super) fn line_of(notice: &Notice, handlers: &[std::sync::Arc<str>]) -> Opti
             };
             Line::error("refusals_high", message).text("target", target)
         }
-        Notice::CommitFailed => Line::warning("commit_failed", "Kafka did not take a commit; it is tried again"),
+        Notice::CommitFailed(error) => {
+            Line::warning("commit_failed", format!("Kafka did not take a commit ({error}); it is tried again"))
+                .text("kafka_code", *error)
+        }
         Notice::Stuck { partition, cause } => {
             let why = match cause {
                 StuckCause::NoProgress => "has unread records and made no progress for a minute",
@@ -171,6 +171,14 @@ pub(super) fn line_of(notice: &Notice, handlers: &[std::sync::Arc<str>]) -> Opti
                 .number("abandoned", *count)
         }
     })
+}
+
+/// The line about a record that cannot become a mail; its dead letter follows.
+pub(super) fn unfit_line(record: &Record, failure: Failure, why: &str) -> Line {
+    let place = record.place();
+    Line::warning("preparation_failed", format!("{} cannot become a mail: {why}", name(&place)))
+        .place(&place)
+        .failure(Some(failure))
 }
 
 fn partitions_line(
@@ -201,11 +209,31 @@ fn whose(target: Target, handlers: &[std::sync::Arc<str>]) -> String {
     }
 }
 
-fn at(stage: Option<Stage>, reply: Option<Reply>) -> String {
-    match (stage, reply) {
-        (Some(stage), Some(reply)) => format!(" ({} at stage {})", reply.code(), stage.as_str()),
-        (Some(stage), None) => format!(" (at stage {})", stage.as_str()),
-        (None, _) => String::new(),
+fn at(failure: Option<Failure>) -> String {
+    let Some(failure) = failure else { return String::new() };
+    let stage = failure.stage().as_str();
+    match (failure, failure.reply()) {
+        (_, Some(reply)) => format!(" ({} at stage {stage})", reply.code()),
+        (Failure::Smtp { cause, .. }, None) => format!(" ({} at stage {stage})", why(cause)),
+        _ => format!(" (at stage {stage})"),
+    }
+}
+
+/// What happened where no reply tells; "it" is the mail server.
+fn why(cause: SmtpCause) -> &'static str {
+    match cause {
+        SmtpCause::Refused(_) | SmtpCause::OutOfPlace(_) => "a reply",
+        SmtpCause::Timeout => "no answer in time",
+        SmtpCause::Closed => "no connection",
+        SmtpCause::Malformed => "no SMTP reply",
+        SmtpCause::Tls => "no TLS, or a certificate that is not trusted,",
+        SmtpCause::NoStartTls => "no STARTTLS offered",
+        SmtpCause::NoMechanism => "no mechanism offered that fits the credentials",
+        SmtpCause::CleartextRefused => "no encryption for the credentials",
+        SmtpCause::NoToken => "no token",
+        SmtpCause::TooLarge => "a mail larger than it accepts",
+        SmtpCause::Utf8NotOffered => "an address that is not ASCII, and no SMTPUTF8 offered,",
+        SmtpCause::InvalidAddress => "an address that SMTP does not allow",
     }
 }
 

@@ -27,6 +27,7 @@ use super::news::{Ending, Listener, News, Processed};
 use super::report::{line_of, Line};
 use super::status::Status;
 use super::undertaker::Undertaker;
+use crate::kafka::librdkafka::name_of;
 
 /// How often the engine's numbers are copied for scrapes, and old sessions closed.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
@@ -69,11 +70,11 @@ impl Attempts {
 
     fn bury(&mut self, id: RecordId, undertaker: Rc<Undertaker>, letter: DeadLetter) {
         self.tasks.spawn_local(async move {
-            let is_stored = undertaker.bury(&letter).await;
-            if !is_stored {
+            let result = undertaker.bury(&letter).await;
+            if result.is_err() {
                 tokio::time::sleep(BURY_PAUSE).await;
             }
-            Input::DeadLetterStored(id, is_stored)
+            Input::DeadLetterEnded(id, result.map_err(name_of))
         });
     }
 
@@ -169,7 +170,7 @@ impl Shell {
                 }
             }
             Message::ConsumerStarted(consumer) => self.consumer = Some(consumer),
-            Message::Line(line) => self.listener.tell(News::Line(line)),
+            Message::Unreachable(cause) => self.tell_lines(|log| log.unreachable(&cause, Instant::now())),
             Message::Misconfigured(text) => self.ending = Some(Ending::Misconfigured(text)),
             Message::Drain => self.take(Input::Drain),
             Message::Abort => self.take(Input::Abort),

@@ -8,6 +8,7 @@ use rdkafka::producer::{FutureProducer, Producer};
 use super::engine::dead_letter::DeadLetter;
 use super::kafka_context::KafkaContext;
 use super::produce::produce;
+use crate::kafka::librdkafka::Code;
 
 /// An idempotent producer, which is made anew when librdkafka gives it up.
 pub(super) struct Undertaker {
@@ -24,19 +25,19 @@ impl Undertaker {
         Ok(Self { config, context, producer: Mutex::new(producer) })
     }
 
-    /// Whether Kafka acknowledged the dead letter.
-    pub(super) async fn bury(&self, letter: &DeadLetter) -> bool {
+    /// Waits until Kafka has acknowledged the dead letter.
+    ///
+    /// # Errors
+    /// Why it did not.
+    pub(super) async fn bury(&self, letter: &DeadLetter) -> Result<(), Code> {
         let producer = self.producer.lock().clone();
         let (key, value) = (letter.record.key(), letter.record.value());
-        produce(&producer, &letter.topic, key, value, &letter.headers).await.is_ok() || self.fails(&producer)
-    }
-
-    fn fails(&self, producer: &FutureProducer<KafkaContext>) -> bool {
-        if producer.client().fatal_error().is_some() {
+        let result = produce(&producer, &letter.topic, key, value, &letter.headers).await;
+        if result.is_err() && producer.client().fatal_error().is_some() {
             if let Ok(fresh) = FutureProducer::from_config_and_context(&self.config, self.context.clone()) {
                 *self.producer.lock() = fresh;
             }
         }
-        false
+        result
     }
 }

@@ -9,6 +9,7 @@
 mod admin;
 mod broker;
 mod client;
+mod code;
 mod consumer;
 mod consumer_event;
 mod event;
@@ -22,12 +23,10 @@ mod resolver;
 mod token;
 mod topic;
 
-/// librdkafka's error codes: Kafka's own, and librdkafka's below zero.
-pub(crate) use rdkafka::types::RDKafkaErrorCode as Code;
-
 pub(crate) use broker::{Broker, Silence};
 pub use client::Client;
 pub(crate) use client::Refused;
+pub(crate) use code::{name_of, Code};
 pub(crate) use consumer::Consumer;
 pub(crate) use consumer_event::{ConsumerEvent, FetchedRecord, PartitionNames};
 pub use event::Event;

@@ -52,7 +52,7 @@ pub enum Action {
     },
     /// Drop the attempt at this record; its result is of no interest any more.
     CancelAttempt(RecordId),
-    /// Produce a dead letter, and report with [`Input::DeadLetterStored`](super::Input::DeadLetterStored).
+    /// Produce a dead letter, and report with [`Input::DeadLetterEnded`](super::Input::DeadLetterEnded).
     Bury(RecordId, DeadLetter),
     /// Commit asynchronously, and report with [`Input::CommitEnded`](super::Input::CommitEnded).
     Commit(CommitId, Vec<Position>),

@@ -129,8 +129,8 @@ impl Engine {
             Failure::HandlerRetry(Some(delay)) => *delay,
             _ => retry::delay(attempts, self.limits.retry_base, self.limits.retry_cap, &mut self.random),
         };
-        let (stage, reply) = (failure.stage(), failure.reply());
-        self.note_of(id, |place| Notice::Retry { place, attempts, delay, stage, reply });
+        let failure = *failure;
+        self.note_of(id, |place| Notice::Retry { place, attempts, delay, failure });
         self.wait(id, self.now.instant + delay.min(LONGEST_DELAY));
     }
 
@@ -158,21 +158,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_dead_letter(&mut self, id: RecordId, is_stored: bool) {
+    pub(super) fn on_dead_letter(&mut self, id: RecordId, result: Result<(), &'static str>) {
         let now = self.now.instant;
         let Some(life) = self.life(id) else { return };
         let State::Burying { reason, failures } = life.state() else { return };
         let failure = life.last_failure();
-        let (attempts, stage) = (life.attempts(), failure.map(|failure| failure.stage()));
-        let reply = failure.and_then(|failure| failure.reply());
-        if is_stored {
-            self.note_of(id, |place| Notice::DeadLettered { place, reason, attempts, stage, reply });
-            self.finish(id);
-        } else {
+        let attempts = life.attempts();
+        if let Err(error) = result {
             let pause = retry::doubled(BURY_AGAIN, failures).min(BURY_AGAIN_MAX);
             let _ = life.enter(State::Burying { reason, failures: failures.saturating_add(1) });
             self.retries.set(id, now + pause);
-            self.note_of(id, Notice::DeadLetterFailed);
+            self.note_of(id, |place| Notice::DeadLetterFailed { place, error });
+        } else {
+            self.note_of(id, |place| Notice::DeadLettered { place, reason, attempts, failure });
+            self.finish(id);
         }
     }
 
@@ -199,10 +198,9 @@ impl Engine {
     }
 
     pub(super) fn note_change(&mut self, target: Target, change: Change, failure: Option<&Failure>) {
-        let (stage, reply) = (failure.map(Failure::stage), failure.and_then(Failure::reply));
         match change {
             Change::None => {}
-            Change::Opened => self.note(Notice::Unavailable { target, stage, reply }),
+            Change::Opened => self.note(Notice::Unavailable { target, failure: failure.copied() }),
             Change::Closed(after) => self.note(Notice::Recovered { target, after }),
             Change::RefusalsHigh => self.note(Notice::RefusalsHigh { target, is_on: true }),
             Change::RefusalsOver(_) => self.note(Notice::RefusalsHigh { target, is_on: false }),

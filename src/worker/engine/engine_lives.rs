@@ -7,9 +7,9 @@ use super::action::Action;
 use super::attempt::Target;
 use super::dead_letter::dead_letter;
 use super::engine::{Drain, Engine};
-use super::identity::{Generation, RecordId};
+use super::identity::{Generation, Place, RecordId};
 use super::life::{Life, State};
-use super::notice::{Notice, Place};
+use super::notice::Notice;
 use super::reason::Reason;
 use super::record::Record;
 

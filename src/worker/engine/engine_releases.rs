@@ -130,16 +130,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_commit_ended(&mut self, id: CommitId, is_stored: bool) {
-        let Some(generations) = self.commits.end(id, is_stored, self.now.instant) else { return };
-        if is_stored {
-            return;
-        }
+    pub(super) fn on_commit_ended(&mut self, id: CommitId, result: Result<(), &'static str>) {
+        let Some(generations) = self.commits.end(id, result.is_ok(), self.now.instant) else { return };
+        let Err(error) = result else { return };
         for generation in generations {
             if let Some(partition) = self.partitions.get_mut(&generation) {
                 partition.is_dirty = true;
             }
         }
-        self.note(Notice::CommitFailed);
+        self.note(Notice::CommitFailed(error));
     }
 }

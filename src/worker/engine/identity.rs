@@ -48,3 +48,16 @@ pub struct RecordId {
     /// The offset in the partition.
     pub offset: i64,
 }
+
+/// Where a record is, and of which type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its partition.
+    pub partition: PartitionId,
+    /// Its offset.
+    pub offset: i64,
+    /// The event type.
+    pub event_type: Arc<str>,
+    /// The event id, unless the record has none.
+    pub event_id: Option<Arc<str>>,
+}

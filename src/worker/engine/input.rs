@@ -42,10 +42,12 @@ pub enum Input {
     Lost(Vec<Generation>),
     /// The attempt that [`Action::Start`](super::Action::Start) began has ended.
     AttemptEnded(RecordId, AttemptResult),
-    /// Whether Kafka acknowledged the dead letter of [`Action::Bury`](super::Action::Bury).
-    DeadLetterStored(RecordId, bool),
-    /// Whether Kafka acknowledged the commit of [`Action::Commit`](super::Action::Commit).
-    CommitEnded(CommitId, bool),
+    /// Whether Kafka acknowledged the dead letter of [`Action::Bury`](super::Action::Bury), or Kafka's name of the
+    /// error.
+    DeadLetterEnded(RecordId, Result<(), &'static str>),
+    /// Whether Kafka acknowledged the commit of [`Action::Commit`](super::Action::Commit), or Kafka's name of the
+    /// error.
+    CommitEnded(CommitId, Result<(), &'static str>),
     /// SIGTERM, or `stop()`: let the records at work finish, commit and unassign everything.
     Drain,
     /// A second signal, or the end of the caller's patience: give everything up at once.

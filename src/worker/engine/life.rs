@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Failure, Message, Target, Work};
-use super::identity::RecordId;
+use super::identity::Place;
 use super::lane::LaneId;
 use super::limits::Limits;
-use super::notice::Place;
 use super::permit::Ticket;
 use super::reason::Reason;
 use super::record::Record;
@@ -186,12 +185,6 @@ impl Life {
 
     /// Where it is, for the log.
     pub fn place(&self) -> Place {
-        let RecordId { offset, .. } = self.record.id();
-        Place {
-            partition: self.record.partition().clone(),
-            offset,
-            event_type: Arc::clone(self.record.event_type()),
-            event_id: self.record.event_id().cloned(),
-        }
+        self.record.place()
     }
 }

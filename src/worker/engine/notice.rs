@@ -1,26 +1,12 @@
 //! What the engine reports to logs and metrics. Nothing here is personal data.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Stage, Target};
-use super::identity::PartitionId;
+use super::attempt::{Failure, Stage, Target};
+use super::identity::{PartitionId, Place};
 use super::reason::Reason;
 use super::verdict::Verdict;
 use crate::smtp::Reply;
-
-/// Where a record is, and of which type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its partition.
-    pub partition: PartitionId,
-    /// Its offset.
-    pub offset: i64,
-    /// The event type.
-    pub event_type: Arc<str>,
-    /// The event id, unless the record has none.
-    pub event_id: Option<Arc<str>>,
-}
 
 /// Why something is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +50,8 @@ pub enum Notice {
         attempts: u32,
         /// Until the next one.
         delay: Duration,
-        /// Where it failed.
-        stage: Stage,
-        /// The server's reply.
-        reply: Option<Reply>,
+        /// How the last one failed.
+        failure: Failure,
     },
     /// `handler_failed`: a handler raised something unexpected, or took too long.
     HandlerFailed(Place),
@@ -79,21 +63,22 @@ pub enum Notice {
         reason: Reason,
         /// Attempts in all.
         attempts: u32,
-        /// Where it failed.
-        stage: Option<Stage>,
-        /// The server's reply.
-        reply: Option<Reply>,
+        /// How the last one failed, if there was one.
+        failure: Option<Failure>,
     },
     /// A dead letter was not stored; it is produced again.
-    DeadLetterFailed(Place),
+    DeadLetterFailed {
+        /// Which record.
+        place: Place,
+        /// Kafka's name of the error.
+        error: &'static str,
+    },
     /// `smtp_unavailable`: a breaker opened. The target may be a handler as well.
     Unavailable {
         /// Whose breaker.
         target: Target,
-        /// Where the last failure was.
-        stage: Option<Stage>,
-        /// The server's reply.
-        reply: Option<Reply>,
+        /// The last failure.
+        failure: Option<Failure>,
     },
     /// `smtp_recovered`: a delivery closed the breaker.
     Recovered {
@@ -109,8 +94,8 @@ pub enum Notice {
         /// Whether it begins or ends.
         is_on: bool,
     },
-    /// `commit_failed`: tried again.
-    CommitFailed,
+    /// `commit_failed`, with Kafka's name of the error: tried again.
+    CommitFailed(&'static str),
     /// `stuck`.
     Stuck {
         /// Which partition.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::identity::{PartitionId, RecordId};
+use super::identity::{PartitionId, Place, RecordId};
 use crate::email::name;
 
 /// A header: a name, and a value that Kafka allows to be absent.
@@ -48,15 +48,19 @@ pub struct Event {
 }
 
 /// The record cannot be decoded into an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
     /// It has no value.
+    #[error("the record has no value")]
     NoValue,
     /// The value is no JSON, or not that of an event.
+    #[error("the value is not the JSON of an event")]
     NotAnEvent,
     /// The recipient is not one address.
+    #[error("the recipient is not one plain address")]
     Recipient,
     /// The name has control characters that could add headers to the mail.
+    #[error("the username has control characters")]
     ControlCharacters,
 }
 
@@ -100,6 +104,16 @@ impl Record {
     /// Milliseconds since the epoch.
     pub fn timestamp_ms(&self) -> i64 {
         self.timestamp_ms
+    }
+
+    /// Where it is, for the log.
+    pub fn place(&self) -> Place {
+        Place {
+            partition: self.partition.clone(),
+            offset: self.id.offset,
+            event_type: Arc::clone(&self.event_type),
+            event_id: self.event_id.clone(),
+        }
     }
 
     /// The key, if there is one.

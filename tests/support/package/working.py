@@ -1,6 +1,7 @@
 """Delivery workers between an embedded broker and an SMTP sink."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,10 +58,17 @@ class Shop:
         assert len(letters) == count
         return letters
 
-    def produce(self, value: bytes | None, headers: Mapping[str, str] | None = None, key: bytes | None = None) -> None:
+    def produce(
+        self,
+        value: bytes | None,
+        headers: Mapping[str, str] | None = None,
+        key: bytes | None = None,
+        age_s: float = 0.0,
+    ) -> None:
         """Stores a record of another program."""
         producer = Producer({"bootstrap.servers": self.broker.bootstrap_servers})
-        producer.produce(TOPIC, value, key, headers=dict(headers or {}))
+        timestamp_ms = int((time.time() - age_s) * 1000)
+        producer.produce(TOPIC, value, key, headers=dict(headers or {}), timestamp=timestamp_ms)
         assert producer.flush(SECONDS) == 0
 
 

@@ -124,12 +124,12 @@ fn a_dead_letter_that_is_not_stored_is_produced_again() {
     scene.end(id, refused(Stage::Rcpt, 550));
     for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
         assert_eq!(scene.buried().len(), 1);
-        scene.input(Input::DeadLetterStored(id, false));
+        scene.input(Input::DeadLetterEnded(id, Err("REQUEST_TIMED_OUT")));
         scene.leap(Duration::from_millis(pause * 1000 - 1));
         assert!(scene.buried().is_empty(), "not before {pause} s");
         scene.leap(Duration::from_millis(1));
     }
-    scene.input(Input::DeadLetterStored(id, true));
+    scene.input(Input::DeadLetterEnded(id, Ok(())));
     assert!(scene.saw(|notice| matches!(notice, Notice::DeadLettered { attempts: 1, .. })));
 }
 

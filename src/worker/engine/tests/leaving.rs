@@ -24,14 +24,14 @@ fn a_revoked_partition_is_given_back_after_its_last_commit() {
     assert!(scene.started().is_empty(), "no new record starts");
     let (early, _) = scene.commits().pop().unwrap();
     scene.end(all[1], refused(Stage::Rcpt, 550));
-    scene.input(Input::CommitEnded(early, true));
+    scene.input(Input::CommitEnded(early, Ok(())));
     scene.pass(SECOND);
     assert!(scene.unassigned().is_empty(), "the dead letter is awaited");
-    scene.input(Input::DeadLetterStored(all[1], true));
+    scene.input(Input::DeadLetterEnded(all[1], Ok(())));
     let (last, positions) = scene.commits().pop().unwrap();
     assert_eq!(positions[0].offset, 2);
     assert!(scene.unassigned().is_empty(), "the acknowledgement is awaited");
-    scene.input(Input::CommitEnded(last, true));
+    scene.input(Input::CommitEnded(last, Ok(())));
     assert_eq!(scene.unassigned(), [[(partition(), Generation(1))]]);
     assert_eq!(scene.engine.next_wake(), None);
 }
@@ -58,7 +58,7 @@ fn a_drain_reports_what_finished_and_what_was_cut_off() {
     scene.input(Input::Drain);
     scene.accept(all[0]);
     let (commit, _) = scene.commits().pop().unwrap();
-    scene.input(Input::CommitEnded(commit, true));
+    scene.input(Input::CommitEnded(commit, Ok(())));
     scene.accept(all[1]);
     scene.pass(Duration::from_secs(30));
     assert_eq!(scene.drained(), [DrainReport { finished: 2, abandoned: 1 }]);

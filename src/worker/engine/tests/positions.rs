@@ -22,15 +22,15 @@ fn commits_are_at_least_fifty_milliseconds_apart_and_one_at_a_time() {
     scene.accept(all[0]);
     scene.leap(SECOND);
     assert!(scene.commits().is_empty(), "one is in flight");
-    scene.input(Input::CommitEnded(first, true));
+    scene.input(Input::CommitEnded(first, Ok(())));
     let (second, positions) = scene.commits().pop().unwrap();
     assert_eq!((positions[0].offset, &positions[0].metadata[..]), (2, "ke1:2:"));
-    scene.input(Input::CommitEnded(second, true));
+    scene.input(Input::CommitEnded(second, Ok(())));
     scene.accept(all[2]);
     assert!(scene.commits().is_empty(), "too early");
     scene.pass(Duration::from_millis(50));
     assert_eq!(scene.commits().len(), 1);
-    assert!(!scene.saw(|notice| *notice == Notice::CommitFailed));
+    assert!(!scene.saw(|notice| matches!(notice, Notice::CommitFailed(_))));
 }
 
 #[test]
@@ -39,8 +39,8 @@ fn a_commit_that_failed_is_tried_again() {
     let id = scene.fetch("key");
     scene.accept(id);
     let (commit, positions) = scene.commits().pop().unwrap();
-    scene.input(Input::CommitEnded(commit, false));
-    assert!(scene.saw(|notice| *notice == Notice::CommitFailed));
+    scene.input(Input::CommitEnded(commit, Err("REQUEST_TIMED_OUT")));
+    assert!(scene.saw(|notice| *notice == Notice::CommitFailed("REQUEST_TIMED_OUT")));
     scene.pass(SECOND);
     assert_eq!(scene.commits().pop().unwrap().1, positions);
 }

@@ -48,11 +48,11 @@ const ARROWS: &[Arrow] = &[
         scene.leap(Duration::from_hours(1));
     }),
     arrow("burying", "Kafka acknowledged the dead letter", "finished", |scene, id| {
-        scene.input(Input::DeadLetterStored(id, true));
+        scene.input(Input::DeadLetterEnded(id, Ok(())));
     }),
     arrow("finished", "Kafka acknowledged a commit that covers it", "committed", |scene, _| {
         let (id, _) = scene.commits().pop().unwrap();
-        scene.input(Input::CommitEnded(id, true));
+        scene.input(Input::CommitEnded(id, Ok(())));
     }),
 ];
 

@@ -272,8 +272,8 @@ impl World {
         for input in [
             Input::AttemptEnded(id, AttemptResult::Accepted(250)),
             Input::AttemptEnded(id, AttemptResult::Failed(Failure::NotRendered)),
-            Input::DeadLetterStored(id, true),
-            Input::CommitEnded(CommitId(u64::MAX), true),
+            Input::DeadLetterEnded(id, Ok(())),
+            Input::CommitEnded(CommitId(u64::MAX), Ok(())),
             Input::CommittedRead(id.generation, None),
         ] {
             let mut actions = Vec::new();
@@ -292,7 +292,7 @@ impl World {
             assignment.known.insert(id.offset);
             assignment.burying.remove(&id.offset);
         }
-        self.input(Input::DeadLetterStored(id, is_stored));
+        self.input(Input::DeadLetterEnded(id, is_stored.then_some(()).ok_or("REQUEST_TIMED_OUT")));
     }
 
     pub(super) fn end_commit(&mut self, is_stored: bool) {
@@ -303,7 +303,7 @@ impl World {
             let log = &mut self.logs[number(&position.partition)];
             log.committed = Some((position.offset, position.metadata.clone().into_bytes()));
         }
-        self.input(Input::CommitEnded(id, is_stored));
+        self.input(Input::CommitEnded(id, is_stored.then_some(()).ok_or("REQUEST_TIMED_OUT")));
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
