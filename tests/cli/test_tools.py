@@ -1,5 +1,6 @@
 """`check`, `render`, `topics create`, `dlt` and `dev`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -54,6 +55,50 @@ def test_check_goes_on_after_a_step_that_fails(broker: EmbeddedBroker, tmp_path:
     assert "mail server: FAILED" in done.stdout
     assert "Check SMTP_HOST and SMTP_PORT" in done.stdout
     assert "Kafka: ok" in done.stdout
+
+
+SHOP = """
+from kafka_email import KafkaConfig
+from kafka_email.worker import SmtpConfig, Worker, WorkerConfig
+
+worker = Worker(
+    WorkerConfig(from_address="shop@example.com"),
+    kafka=KafkaConfig(bootstrap_servers="{servers}"),
+    smtp=SmtpConfig(host="{host}", port={port}, security="none"),
+)
+"""
+
+
+def test_check_is_about_the_worker_that_it_is_given(broker: EmbeddedBroker, sink: SmtpSink, tmp_path: Path) -> None:
+    text = SHOP.format(servers=broker.bootstrap_servers, host=sink.host, port=sink.port)
+    tmp_path.joinpath("shop.py").write_text(text)
+    done = run("check", "shop:worker", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "WorkerConfig.from_address = shop@example.com (from the application)" in done.stdout
+    assert f"{sink.host} port {sink.port}, security none" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["check"], ["topics", "create"], ["dlt", "list"], ["worker"]])
+def test_a_file_of_certificates_that_cannot_be_used_is_named(command: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    given = {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{free_port()}", "KAFKA_WORKER_FROM_ADDRESS": "a@example.com"}
+    given |= {
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CAFILE": str(file),
+        "KAFKA_WORKER_MAIL_FOLDER": str(tmp_path),
+    }
+    done = run(*command, **given)
+    assert done.returncode == 2
+    assert f"the file {json.dumps(str(file))} of ssl_cafile cannot be used" in done.stdout + done.stderr
+
+
+def test_a_property_that_does_not_exist_is_named_without_its_value(broker: EmbeddedBroker) -> None:
+    given = variables(broker) | {"KAFKA_WORKER_CONSUMER_OPTIONS": '{"ssl.key.pasword": "sesame"}'}
+    done = run("dlt", "list", **given)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert 'no property "ssl.key.pasword"' in done.stderr
+    assert "sesame" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [["check"], ["topics", "create"], ["dlt", "list"]])

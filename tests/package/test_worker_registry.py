@@ -43,6 +43,7 @@ def test_what_can_be_a_handler() -> None:
         (lambda: Mail("Hi", text="", attachments=[b"bytes"]), TypeError),  # type: ignore[list-item]
         (lambda: Mail("Hi", text="", inline=[Attachment("a.png", PNG, "image/png")]), ValueError),
         (lambda: Mail("Hi", text="", headers={"a": 1}), TypeError),  # type: ignore[dict-item]
+        (lambda: Mail("Hi", text="", attachments=(file for file in [])), TypeError),  # type: ignore[arg-type]
         (lambda: Attachment("a.txt", "text", "text/plain"), TypeError),  # type: ignore[arg-type]
         (lambda: Retry(-1), ValueError),
     ],

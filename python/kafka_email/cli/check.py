@@ -18,7 +18,6 @@ from kafka_email.cli.render import SAMPLE, rendered
 from kafka_email.cli.settings import kafka_token, topics_of
 from kafka_email.cli.topics import TIMEOUT, with_dead_letters
 from kafka_email.cli.worker import load
-from kafka_email.config import KafkaConfig, SmtpConfig, WorkerConfig
 from kafka_email.config.base import GuardedSettings
 from kafka_email.config.sources import variable_of
 from kafka_email.exceptions import KafkaError
@@ -69,22 +68,20 @@ def _passes(name: str, step: Callable[[], Iterator[str]]) -> bool:
 
 
 def _configuration(worker: Worker) -> Iterator[str]:
-    mail_folder = worker.config.mail_folder
-    yield from _values(KafkaConfig)
-    yield from _values(WorkerConfig)
-    if mail_folder is None:
-        yield from _values(SmtpConfig)
+    yield from _values(worker.kafka)
+    yield from _values(worker.config)
+    if worker.smtp is not None:
+        yield from _values(worker.smtp)
 
 
-def _values(config: type[GuardedSettings]) -> Iterator[str]:
+def _values(config: GuardedSettings) -> Iterator[str]:
     """Each setting that is not at its default, and where it comes from; secrets masked."""
-    values = config()
     present = {name.upper() for name in os.environ}
-    borrowed = ", ".join(getattr(values, "borrowed_variables", ()))
-    for name in sorted(values.model_fields_set):
-        value, own = getattr(values, name), variable_of(config, name)
+    elsewhere = ", ".join(getattr(config, "borrowed_variables", ())) or "the application"
+    for name in sorted(config.model_fields_set):
+        value, own = getattr(config, name), variable_of(type(config), name)
         shown = "**********" if isinstance(value, (SecretStr, dict)) else value
-        yield f"{config.__name__}.{name} = {shown} (from {own if own in present else borrowed})"
+        yield f"{type(config).__name__}.{name} = {shown} (from {own if own in present else elsewhere})"
 
 
 def _templates(worker: Worker) -> Iterator[str]:
@@ -106,11 +103,10 @@ def _templates(worker: Worker) -> Iterator[str]:
 
 
 def _mail_server(worker: Worker) -> Iterator[str]:
-    folder = worker.config.mail_folder
-    if folder is not None:
-        yield f"none: mails are written to {folder}"
+    config = worker.smtp
+    if config is None:
+        yield f"none: mails are written to {worker.config.mail_folder}"
         return
-    config = SmtpConfig()
     token = None
     if config.token_provider is not None:
         token = asyncio.run(fetch_token(TokenSupply("XOAUTH2", config.token_provider, lambda *_: None)))
@@ -122,7 +118,7 @@ def _mail_server(worker: Worker) -> Iterator[str]:
 
 
 def _kafka(worker: Worker) -> Iterator[str]:
-    kafka = KafkaConfig()
+    kafka = worker.kafka
     names = topics_of(worker.config, kafka)
     missing = missing_topics(kafka.native_settings()["connection"], names, None, TIMEOUT, kafka_token(kafka))
     if missing:

@@ -68,6 +68,7 @@ class Mail:
     def __post_init__(self) -> None:
         optional = (str, type(None))
         _check(self, subject=str, text=optional, html=optional, reply_to=optional, from_name=optional, headers=Mapping)
+        _check(self, attachments=Sequence, inline=Sequence)
         if not all(isinstance(attachment, Attachment) for attachment in (*self.attachments, *self.inline)):
             raise TypeError("attachments and inline of a Mail are lists of Attachment")
         if not all(isinstance(text, str) for header in self.headers.items() for text in header):

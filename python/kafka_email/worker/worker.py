@@ -125,13 +125,12 @@ class Worker:
             raise
 
     async def _make_plan(self) -> Plan:
-        config = self.config
-        smtp = None if config.mail_folder is not None else self._smtp or SmtpConfig()
+        config, smtp = self.config, self.smtp
         variables = [*config.borrowed_variables, *(smtp.borrowed_variables if smtp is not None else ())]
         if variables:
             message = f"configured by variables of other programs: {', '.join(variables)}"
             _logging.log_worker(logging.INFO, "foreign_variables", message, variables=variables)
-        return await make_plan(self._registry, config, self._kafka or _default_kafka_config(), smtp)
+        return await make_plan(self._registry, config, self.kafka, smtp)
 
     async def stop(self, timeout: float | None = None) -> DrainReport:
         """Start no new record, let the records at work finish, commit, and end.
@@ -195,6 +194,24 @@ class Worker:
             pydantic.ValidationError: The environment is not valid.
         """
         return self._config or WorkerConfig()
+
+    @property
+    def kafka(self) -> KafkaConfig:
+        """The settings of the connection to Kafka; ``kafka_config`` unless they were given.
+
+        Raises:
+            pydantic.ValidationError: The environment is not valid.
+        """
+        return self._kafka or _default_kafka_config()
+
+    @property
+    def smtp(self) -> SmtpConfig | None:
+        """The settings of the mail server; from the environment unless they were given, None with ``mail_folder``.
+
+        Raises:
+            pydantic.ValidationError: The environment is not valid.
+        """
+        return None if self.config.mail_folder is not None else self._smtp or SmtpConfig()
 
     def native_mailer(self) -> Mailer:
         """Return what renders the mails of this worker; for ``kafka_email.testing``.
