@@ -1,5 +1,6 @@
 """The parts of a FastAPI application that the package brings along."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,12 +13,15 @@ from kafka_email import AuthorizationError, EmailPublisher, KafkaTimeoutError, k
 from kafka_email.fastapi import (
     EmailPublisherDep,
     add_exception_handlers,
+    email_lifespan,
     email_publisher,
     health_router,
     kafka_lifespan,
 )
-from kafka_email.testing import EmbeddedBroker, capture_events
+from kafka_email.testing import EmbeddedBroker, SmtpSink, capture_events
+from kafka_email.worker import Context, EmailEvent, Mail, Worker
 from support.package.embedded import ADDRESS, TOPIC, eventually
+from support.package.working import smtp_config, worker_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient` is deprecated")
 
@@ -127,3 +131,58 @@ def test_errors_that_pass_are_503(client_of: Any) -> None:
         }
         captured.fail_with(AuthorizationError("no", code="TOPIC_AUTHORIZATION_FAILED"))
         assert client.post("/register").status_code == 500
+
+
+def test_an_application_publishes_and_delivers(
+    kafka_broker: EmbeddedBroker, sink: SmtpSink, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka_broker.create_topic(TOPIC, 1)
+    given = {"SMTP_HOST": sink.host, "SMTP_PORT": str(sink.port), "SMTP_SECURITY": "none"}
+    for name, value in {**given, "KAFKA_WORKER_FROM_ADDRESS": "shop@example.com"}.items():
+        monkeypatch.setenv(name, value)
+    app = FastAPI(lifespan=email_lifespan)
+
+    @app.post("/register")
+    async def register(publisher: EmailPublisherDep) -> str:
+        return (await publisher.publish_welcome_email(ADDRESS, "Ann")).event_id
+
+    with client_of(app) as client:
+        event_id = client.post("/register").json()
+        (mail,) = sink.wait_for(1, 15)
+        assert (mail.event_id, mail.recipients) == (event_id, (ADDRESS,))
+    assert not kafka_manager.is_connected
+
+
+def test_a_lifespan_of_ones_own_takes_a_worker_whose_handlers_run_on_the_loop_of_the_application(
+    kafka_broker: EmbeddedBroker, sink: SmtpSink, client_of: Any
+) -> None:
+    kafka_broker.create_topic(TOPIC, 1)
+    worker = Worker(worker_config(), smtp=smtp_config(sink))
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    @worker.handler("welcome")
+    async def welcome(event: EmailEvent, context: Context) -> Mail:
+        loops.append(asyncio.get_running_loop())
+        return Mail("Hello from the handler", text=event.username)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with email_lifespan(app, worker):
+            loops.append(asyncio.get_running_loop())
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/register")
+    async def register(publisher: EmailPublisherDep) -> bool:
+        await publisher.publish_welcome_email(ADDRESS, "Ann")
+        return bool(await worker.health())
+
+    with client_of(app) as client:
+        client.post("/register")
+        (mail,) = sink.wait_for(1, 15)
+        assert mail.subject == "Hello from the handler"
+        assert client.post("/register").json() is True
+    assert asyncio.run(worker.wait_ended()).how == "drained"
+    assert len(set(loops)) == 1
+    assert not kafka_manager.is_connected
