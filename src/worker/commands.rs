@@ -12,6 +12,8 @@ pub(super) enum Command {
     Pause(Vec<PartitionId>),
     Resume(Vec<PartitionId>),
     Unassign(Vec<(PartitionId, Generation)>),
+    /// Use the token that the application supplied last.
+    RenewToken,
     /// Leave the group and end the thread.
     Close,
 }

@@ -108,6 +108,7 @@ impl Worker {
     /// A fresh token for Kafka.
     pub(crate) fn set_kafka_token(&self, token: Token) {
         self.token.replace(token);
+        self.send(Message::KafkaTokenRenewed);
     }
 
     /// A fresh token for the mail server.

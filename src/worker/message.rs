@@ -9,6 +9,8 @@ pub(super) enum Message {
     Consumer(Report),
     ConsumerStarted(ConsumerThread),
     Answer(u64, Answer),
+    /// There is a fresh token for Kafka.
+    KafkaTokenRenewed,
     SmtpToken(String),
     /// Kafka could not be asked for the topics, and why not.
     Unreachable(String),

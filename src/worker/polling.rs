@@ -217,7 +217,7 @@ impl Polling {
             ConsumerEvent::Failed(error) => self.tell(Report::Failed(error)),
             ConsumerEvent::Logged(line) => self.tell(Report::Logged(line)),
             ConsumerEvent::Statistics(json) => self.on_statistics(&json),
-            ConsumerEvent::TokenWanted => self.plan.token.with(|token| consumer.set_token(token)),
+            ConsumerEvent::TokenWanted => self.give_token(consumer),
         }
         Ok(())
     }
@@ -274,8 +274,13 @@ impl Polling {
                     let _ = consumer.unassign(&native_of(&ended));
                 }
             }
+            Command::RenewToken => self.give_token(consumer),
             Command::Close => {}
         }
+    }
+
+    fn give_token(&self, consumer: &Consumer) {
+        self.plan.token.with(|token| consumer.set_token(token));
     }
 
     fn still_assigned(&self, mut partitions: Vec<PartitionId>) -> Vec<PartitionId> {

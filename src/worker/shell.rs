@@ -169,6 +169,11 @@ impl Shell {
                     pool.set_token(token);
                 }
             }
+            // librdkafka asks late: it may have to sign in again before, and a token that has expired costs the connection.
+            Message::KafkaTokenRenewed => {
+                self.command(Command::RenewToken);
+                self.undertaker.renew_token();
+            }
             Message::ConsumerStarted(consumer) => self.consumer = Some(consumer),
             Message::Unreachable(cause) => self.tell_lines(|log| log.unreachable(&cause, Instant::now())),
             Message::Misconfigured(text) => self.ending = Some(Ending::Misconfigured(text)),

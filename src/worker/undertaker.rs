@@ -8,7 +8,7 @@ use rdkafka::producer::{FutureProducer, Producer};
 use super::engine::dead_letter::DeadLetter;
 use super::kafka_context::KafkaContext;
 use super::produce::produce;
-use crate::kafka::librdkafka::Code;
+use crate::kafka::librdkafka::{give_to, Code};
 
 /// An idempotent producer, which is made anew when librdkafka gives it up.
 pub(super) struct Undertaker {
@@ -39,5 +39,10 @@ impl Undertaker {
             }
         }
         result
+    }
+
+    /// Uses the token that the application supplied last.
+    pub(super) fn renew_token(&self) {
+        give_to(self.producer.lock().client(), self.context.token());
     }
 }

@@ -14,6 +14,9 @@ from support.kafka.cluster import PASSWORD, USER, KafkaCluster
 from support.kafka.tokens import unsigned_token
 from support.package.working import SECONDS, smtp_config, worker_config
 
+LIFETIME_S = 4.0
+"""Of tokens that are renewed during a test."""
+
 
 @asynccontextmanager
 async def publishing(config: KafkaConfig) -> AsyncIterator[EmailPublisher]:
@@ -69,3 +72,36 @@ async def test_tokens(secure_kafka: KafkaCluster, topic: str) -> None:
             sasl_oauth_token_provider=provider,
         )
     )
+
+
+async def test_a_token_that_is_renewed_while_the_worker_runs(secure_kafka: KafkaCluster, topic: str) -> None:
+    """Kafka ends a connection whose token has expired, unless its client has signed in with a fresh one."""
+    asked: list[float] = []
+    loop = asyncio.get_running_loop()
+    first_has_expired = asyncio.Event()
+    loop.call_later(LIFETIME_S + 1, first_has_expired.set)
+
+    async def provider() -> OAuthToken:
+        asked.append(loop.time())
+        return OAuthToken(unsigned_token("postman", LIFETIME_S), lifetime_s=LIFETIME_S, principal="postman")
+
+    config = KafkaConfig(
+        bootstrap_servers=secure_kafka.address("SASL_PLAINTEXT"),
+        email_topic=topic,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="OAUTHBEARER",
+        sasl_oauth_token_provider=provider,
+    )
+    with SmtpSink() as sink:
+        worker = Worker(worker_config(), kafka=config, smtp=smtp_config(sink))
+        async with publishing(config) as publisher, worker:
+            await publisher.publish_welcome_email("ann@example.org", "Ann")
+            await asyncio.to_thread(sink.wait_for, 1, SECONDS)
+            await first_has_expired.wait()
+            await publisher.publish_welcome_email("bob@example.org", "Bob")
+            mails = await asyncio.to_thread(sink.wait_for, 2, SECONDS)
+            health = await worker.health()
+            assert health, health.as_dict()
+    assert [mail.recipients for mail in mails] == [("ann@example.org",), ("bob@example.org",)]
+    # The manager and the worker each asked again.
+    assert len(asked) >= 4
