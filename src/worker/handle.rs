@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -25,6 +25,7 @@ use super::shell::{Attempts, Shell};
 use super::status::{Snapshot, Status};
 use super::topics::{self, Trouble};
 use super::undertaker::Undertaker;
+use crate::kafka::broker_errors::BrokerErrors;
 use crate::kafka::librdkafka::{name_of, LatestToken, Token};
 use crate::mail::Catalogue;
 use crate::smtp::{Cause, Pool, Stage};
@@ -67,7 +68,7 @@ impl Worker {
         let token = Arc::new(LatestToken::new(kafka_token));
         let context = KafkaContext::new(Arc::clone(&token));
         let refused = |error| NotStarted(settings.refusal(&error));
-        let undertaker = Undertaker::new(settings.producer_config(), context.clone()).map_err(refused)?;
+        let undertaker = Undertaker::new(settings.producer_config(), context).map_err(refused)?;
         // Only to see that it can be made: it would join the group before the topics are there.
         settings.consumer_config().create_native_config().map_err(refused)?;
 
@@ -82,7 +83,6 @@ impl Worker {
             listener,
             logs_debug,
             messages: messages.clone(),
-            context,
             token: Arc::clone(&token),
         };
         let thread = thread::Builder::new().name("kafka-email-work".into()).spawn(move || parts.run(received));
@@ -152,7 +152,6 @@ struct Parts {
     listener: Arc<dyn Listener>,
     logs_debug: bool,
     messages: UnboundedSender<Message>,
-    context: KafkaContext,
     token: Arc<LatestToken>,
 }
 
@@ -206,7 +205,9 @@ impl Parts {
         let settings = self.settings.clone();
         let (config, topics) = (settings.producer_config(), settings.topics().to_vec());
         let plan = Plan { config: settings.consumer_config(), topics: topics.clone(), token: Arc::clone(&self.token) };
-        let (context, messages, listener) = (self.context.clone(), self.messages.clone(), Arc::clone(&self.listener));
+        let errors = Arc::new(BrokerErrors::new(settings.secrets()));
+        let context = KafkaContext::noting(Arc::clone(&self.token), Arc::clone(&errors));
+        let (messages, listener) = (self.messages.clone(), Arc::clone(&self.listener));
         let prepare = move || {
             let mut is_told = false;
             let message = loop {
@@ -214,8 +215,8 @@ impl Parts {
                     Ok(()) => break consume(plan, &settings, &messages),
                     Err(Trouble::Missing(text)) => break Message::Misconfigured(text),
                     Err(Trouble::Unreachable(code)) => {
-                        let cause =
-                            format!("{} cannot be asked for the topics ({})", settings.servers(), name_of(code));
+                        let unnamed = || format!("{} does not answer ({})", settings.servers(), name_of(code));
+                        let cause = errors.text(Instant::now()).unwrap_or_else(unnamed);
                         let _ = messages.send(Message::Unreachable(cause));
                         if !std::mem::replace(&mut is_told, true) {
                             listener.tell(News::Started);

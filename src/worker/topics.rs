@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{FutureProducer, Producer};
 
 use super::engine::dead_letter::dead_letter_topic;
 use super::kafka_context::KafkaContext;
@@ -37,7 +38,10 @@ impl Shape {
 
 /// Asks a cluster about its topics.
 pub(super) struct Topics {
-    admin: AdminClient<KafkaContext>,
+    /// The thread of a producer hears what is wrong with the brokers; that of an admin client does not.
+    producer: FutureProducer<KafkaContext>,
+    config: ClientConfig,
+    context: KafkaContext,
     timeout: Duration,
 }
 
@@ -47,11 +51,8 @@ impl Topics {
     /// # Errors
     /// When librdkafka refuses the configuration.
     pub(super) fn new(config: &ClientConfig, context: KafkaContext, timeout: Duration) -> Result<Self, KafkaError> {
-        let admin = AdminClient::from_config_and_context(config, context)?;
-        if config.get("sasl.mechanism") == Some("OAUTHBEARER") {
-            give_to(admin.inner(), admin.inner().context().token());
-        }
-        Ok(Self { admin, timeout })
+        let producer = FutureProducer::from_config_and_context(config, context.clone())?;
+        Ok(Self { producer, config: config.clone(), context, timeout })
     }
 
     /// Those of `topics` and their dead-letter topics that do not exist.
@@ -81,8 +82,8 @@ impl Topics {
         let options = AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout));
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|_| Trouble::Unreachable(Code::CriticalSystemResource))?;
-        let results =
-            runtime.block_on(self.admin.create_topics(&new, &options)).map_err(|error| unreachable_by(&error))?;
+        let admin = self.admin().map_err(|error| unreachable_by(&error))?;
+        let results = runtime.block_on(admin.create_topics(&new, &options)).map_err(|error| unreachable_by(&error))?;
         let (created, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
         match refused.into_iter().filter_map(Result::err).find(|(_, code)| *code != Code::TopicAlreadyExists) {
             None => Ok(created.into_iter().filter_map(Result::ok).collect()),
@@ -92,9 +93,17 @@ impl Topics {
         }
     }
 
+    fn admin(&self) -> Result<AdminClient<KafkaContext>, KafkaError> {
+        let admin = AdminClient::from_config_and_context(&self.config, self.context.clone())?;
+        if self.config.get("sasl.mechanism") == Some("OAUTHBEARER") {
+            give_to(admin.inner(), self.context.token());
+        }
+        Ok(admin)
+    }
+
     fn exists(&self, topic: &str) -> Result<bool, Trouble> {
         let metadata =
-            self.admin.inner().fetch_metadata(Some(topic), self.timeout).map_err(|error| unreachable_by(&error))?;
+            self.producer.client().fetch_metadata(Some(topic), self.timeout).map_err(|error| unreachable_by(&error))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         match found.and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from) {
             None => Ok(found.is_some()),

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from kafka_email import EmailPublisher, KafkaConfig, OAuthToken, kafka_manager
 from kafka_email.testing import SmtpSink
 from kafka_email.worker import Worker
+from support.cli import run
 from support.kafka.certificates import Certificates
 from support.kafka.cluster import PASSWORD, USER, KafkaCluster
 from support.kafka.tokens import unsigned_token
+from support.package.embedded import eventually
 from support.package.working import SECONDS, smtp_config, worker_config
 
 LIFETIME_S = 4.0
@@ -105,3 +108,28 @@ async def test_a_token_that_is_renewed_while_the_worker_runs(secure_kafka: Kafka
     assert [mail.recipients for mail in mails] == [("ann@example.org",), ("bob@example.org",)]
     # The manager and the worker each asked again.
     assert len(asked) >= 4
+
+
+async def test_a_wrong_password_is_named_by_the_worker_and_by_its_tools(
+    secure_kafka: KafkaCluster, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = KafkaConfig(
+        bootstrap_servers=secure_kafka.address("SASL_PLAINTEXT"),
+        email_topic=topic,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username=USER,
+        sasl_password="sesame",
+    )
+    async with Worker(worker_config(mail_folder=tmp_path), kafka=config):
+        await eventually(lambda: "Authentication failed" in caplog.text, SECONDS)
+    (line,) = [one for one in caplog.records if one.__dict__["kafka_email_event"] == "kafka_unreachable"]
+    assert line.name == "kafka_email.worker"
+
+    given = {"KAFKA_BOOTSTRAP_SERVERS": secure_kafka.address("SASL_PLAINTEXT"), "KAFKA_SASL_USERNAME": USER}
+    given |= {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}
+    given |= {"KAFKA_WORKER_FROM_ADDRESS": "a@example.com", "KAFKA_WORKER_MAIL_FOLDER": str(tmp_path)}
+    done = await asyncio.to_thread(run, "check", **given, KAFKA_SASL_PASSWORD="sesame")
+    assert done.returncode == 2
+    assert "Authentication failed" in done.stdout
+    assert "sesame" not in caplog.text + done.stdout + done.stderr
