@@ -156,6 +156,12 @@ async def test_a_handler_that_fails_is_called_again(
     assert "CancelledError" in third
 
 
+async def test_stop_iteration_is_a_failure_as_any_other(handling: Handling, caplog: pytest.LogCaptureFixture) -> None:
+    await handling.ask(SYNC, StopIteration(), None)
+    (line,) = failures(caplog)
+    assert "RuntimeError at test_worker_handlers.py:" in line
+
+
 async def test_a_handler_that_takes_too_long_is_cancelled(handling: Handling, caplog: pytest.LogCaptureFixture) -> None:
     await handling.ask(ASYNC, "slow", None)
     assert failures(caplog) == [line for line in failures(caplog) if line.endswith("no result within 0.5 s")]

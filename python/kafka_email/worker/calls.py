@@ -115,7 +115,9 @@ class Calls:
             if _is_async(handler):
                 result: Any = handler(event, context)
             else:
-                result = await self._loop.run_in_executor(self._threads, copy_context().run, handler, event, context)
+                result = await self._loop.run_in_executor(
+                    self._threads, copy_context().run, _called, handler, event, context
+                )
             result = await result if inspect.isawaitable(result) else result
         except Drop as drop:
             return drop
@@ -136,6 +138,14 @@ def _log_dropped(email_type: str, drop: Drop, place: Mapping[str, Any]) -> None:
     where = f"{place['topic']}[{place['partition']}] offset {place['offset']}"
     message = f"the handler of {email_type} dropped {where}{why}"
     _logging.log_worker(logging.DEBUG, "dropped", message, event_type=email_type, **place)
+
+
+def _called(handler: Callable[..., Any], event: EmailEvent, context: Context) -> Any:
+    """Call a handler in a thread. No future takes a ``StopIteration``; it becomes what a coroutine makes of it."""
+    try:
+        return handler(event, context)
+    except StopIteration as stop:
+        raise RuntimeError("the handler raised StopIteration").with_traceback(stop.__traceback__) from stop
 
 
 def _is_async(handler: Callable[..., Any]) -> bool:
