@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kafka_email import EmailPublisher, KafkaConfig, kafka_manager
+from kafka_email.cli.pages import served
 from kafka_email.testing import EmbeddedBroker, SmtpSink
+from kafka_email.worker import Worker
 from support.cli import eventually, run, running, variables
 from support.ports import HOST, free_port
 
@@ -85,6 +88,14 @@ async def test_a_drain_is_cut_off_by_its_limit_or_by_another_signal(
             worker.process.send_signal(signal.SIGINT)
         assert worker.exit_code() == code
     assert "drain_incomplete" in worker.events
+
+
+def test_the_pages_have_their_port_back_after_a_restart() -> None:
+    worker, port = Worker(), free_port()
+    for _ in range(2):
+        with served(worker, HOST, port, threading.Event()):
+            # The server ends the connection, and its system remembers that for a minute.
+            assert answer(port, "/healthz")[0] == 200
 
 
 GAVE_UP = """

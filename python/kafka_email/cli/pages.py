@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
+from socketserver import TCPServer
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def served(worker: Worker, host: str, port: int, draining: Event) -> Iterator[No
         server_name, server_port = host, port
 
         def server_bind(self) -> None:
-            self.socket.bind(self.server_address)
+            TCPServer.server_bind(self)
 
     class Pages(_Pages):
         pages = _Answers(worker, draining)
