@@ -8,7 +8,6 @@ import pytest
 from blocks import DOCUMENTS, ROOT, table
 from pydantic_core import PydanticUndefined
 
-import kafka_email
 from kafka_email import KafkaConfig, exceptions
 from kafka_email.celery import options
 from kafka_email.config import SmtpConfig, WorkerConfig, foreign

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from support.faults.account import Account, settle
+from support.faults.account import Account, PublishedTo, settle
 from support.faults.figures import page
-from support.faults.traffic import Traffic
 from support.kafka import consume
 from support.kafka.cluster import KafkaCluster
 
-Judge = Callable[[Traffic, str], Account]
+Judge = Callable[[PublishedTo, str], Account]
 _ACCOUNT = "account"
 
 
@@ -38,7 +37,7 @@ def topic(cluster: KafkaCluster) -> str:
 def judge(record_property: Callable[[str, object], None]) -> Judge:
     """Reads all that is stored, by the servers given, and checks that every promise of the traffic was kept."""
 
-    def judged(traffic: Traffic, bootstrap_servers: str) -> Account:
+    def judged(traffic: PublishedTo, bootstrap_servers: str) -> Account:
         stored = consume.with_confluent_kafka(bootstrap_servers, traffic.topic, count=0, timeout=60)
         account = settle(traffic, stored)
         record_property(_ACCOUNT, account)

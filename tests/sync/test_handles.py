@@ -4,14 +4,17 @@ import asyncio
 import gc
 import logging
 import re
+import sys
 import threading
 import time
+import warnings
 from concurrent.futures import Future, wait
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kafka_email import KafkaError, KafkaTimeoutError, ProducerClosedError, QueueFullError, RecordMetadata
+from kafka_email import KafkaError, KafkaTimeoutError, ProducerClosedError, QueueFullError, RecordMetadata, _blocking
 from kafka_email.sync import EmailPublisher, Handle, kafka_manager
 from kafka_email.testing import capture_events
 from support.package.blocking import started
@@ -207,3 +210,16 @@ def test_the_outcome_of_a_stopped_producer_arrives() -> None:
         assert kafka_manager.stop(0.1).failed == 1
         with pytest.raises(ProducerClosedError):
             handle.result(5)
+
+
+def test_eventlet_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    patcher = SimpleNamespace(is_monkey_patched=lambda module: module == "thread")
+    monkeypatch.setitem(sys.modules, "eventlet", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", patcher)
+    monkeypatch.setattr(_blocking, "_warned_of", set())
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with started():
+            for _ in range(3):
+                EmailPublisher().publish_welcome_email(ADDRESS, "Ann")
+    assert [(warning.category, "eventlet" in str(warning.message)) for warning in warned] == [(RuntimeWarning, True)]

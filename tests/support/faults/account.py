@@ -74,6 +74,12 @@ class Published(Protocol):
         """How many never ended."""
 
 
+class PublishedTo(Published, Protocol):
+    """Traffic of one topic."""
+
+    topic: str
+
+
 def settle(traffic: Published, stored: Sequence[Received]) -> Account:
     """Compares what the publishes ended with and the whole topic, sorted by partition and offset."""
     places: dict[tuple[int, int], int] = {(record.partition, record.offset): _number(record) for record in stored}
