@@ -22,7 +22,7 @@ use crate::producer::{Call, Calls, Completions};
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// An event that was published without waiting for its acknowledgement. Dropping the handle does not withdraw the event.
-#[pyclass(frozen, weakref, module = "kafka_email.sync")]
+#[pyclass(frozen, weakref, module = "kafka_email._core")]
 pub(super) struct Handle {
     event: UnderWay,
     pending: Option<Pending>,

@@ -16,6 +16,8 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 pub struct Commits {
     in_flight: Option<(CommitId, BTreeSet<Generation>)>,
     not_before: Option<Instant>,
+    /// Whether the last one that ended was refused.
+    was_refused: bool,
     last: u64,
 }
 
@@ -37,6 +39,7 @@ impl Commits {
     /// The commit in flight ended; returns its generations. Word of any other commit is late and returns none.
     pub fn end(&mut self, id: CommitId, is_stored: bool, now: Instant) -> Option<BTreeSet<Generation>> {
         let (_, generations) = self.in_flight.take_if(|(in_flight, _)| *in_flight == id)?;
+        self.was_refused = !is_stored;
         if !is_stored {
             self.not_before = Some(now + AFTER_FAILURE);
         }
@@ -48,8 +51,19 @@ impl Commits {
         self.in_flight.as_ref().is_some_and(|(_, sent)| !sent.is_disjoint(generations))
     }
 
+    /// The generations of the commit in flight.
+    pub fn in_flight(&self) -> impl Iterator<Item = &Generation> {
+        self.in_flight.iter().flat_map(|(_, generations)| generations)
+    }
+
+    /// Whether Kafka refused the last commit that ended, as it does during a rebalance.
+    pub fn was_refused(&self) -> bool {
+        self.was_refused
+    }
+
     /// Nobody will tell how the commit in flight ends: the client died, or it took too long.
     pub fn forget(&mut self) {
         self.in_flight = None;
+        self.was_refused = false;
     }
 }

@@ -25,6 +25,9 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24 * 365);
 
 impl Engine {
     pub(super) fn grant_permits(&mut self) {
+        if self.is_behind() {
+            return;
+        }
         while let Some(id) = self.permits.next(self.now.instant) {
             let Some(partition) = self.partitions.get_mut(&id.generation) else { return };
             let Some(life) = partition.lives.get(&id.offset) else { return };

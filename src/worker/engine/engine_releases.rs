@@ -104,6 +104,14 @@ impl Engine {
         until <= self.now.instant || !(is_dirty || self.commits.is_pending(release.generations()))
     }
 
+    /// Whether Kafka refuses positions at the moment. No record starts meanwhile: what finishes and is not committed is
+    /// repeated if the worker dies.
+    pub(super) fn is_behind(&self) -> bool {
+        let is_dirty = || self.partitions.values().any(|partition| partition.is_dirty);
+        let mut in_flight = self.commits.in_flight();
+        self.commits.was_refused() && (is_dirty() || in_flight.any(|sent| self.partitions.contains_key(sent)))
+    }
+
     /// When the next commit is due, if there is something to commit.
     pub(super) fn commit_at(&self) -> Option<Instant> {
         self.partitions

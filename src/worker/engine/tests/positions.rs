@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::scene::{id, limits, partition, Scene, BEGAN_MS};
 use crate::worker::engine::attempt::{AttemptResult, Failure};
-use crate::worker::engine::identity::Generation;
+use crate::worker::engine::identity::{Generation, RecordId};
 use crate::worker::engine::input::{Committed, Input};
 use crate::worker::engine::limits::Limits;
 use crate::worker::engine::notice::Notice;
@@ -43,6 +43,46 @@ fn a_commit_that_failed_is_tried_again() {
     assert!(scene.saw(|notice| *notice == Notice::CommitFailed("REQUEST_TIMED_OUT")));
     scene.pass(SECOND);
     assert_eq!(scene.commits().pop().unwrap().1, positions);
+}
+
+#[test]
+fn no_record_starts_while_kafka_refuses_a_commit() {
+    let mut scene = Scene::new();
+    let first = scene.fetch("key");
+    scene.accept(first);
+    scene.started();
+    let (refused, _) = scene.commits().pop().unwrap();
+    scene.input(Input::CommitEnded(refused, Err("REBALANCE_IN_PROGRESS")));
+    scene.fetch("other");
+    assert!(scene.started().is_empty(), "it would be repeated as well if the worker died now");
+    scene.pass(SECOND);
+    let (stored, _) = scene.commits().pop().unwrap();
+    assert!(scene.started().is_empty());
+    scene.input(Input::CommitEnded(stored, Ok(())));
+    assert_eq!(scene.started(), [1]);
+}
+
+#[test]
+fn a_refused_commit_of_a_partition_that_is_gone_holds_no_other_back() {
+    let mut scene = Scene::new();
+    let first = scene.fetch("key");
+    scene.accept(first);
+    scene.started();
+    let (refused, _) = scene.commits().pop().unwrap();
+    scene.input(Input::CommitEnded(refused, Err("ILLEGAL_GENERATION")));
+    scene.input(Input::Lost(vec![Generation(1)]));
+    let other = Generation(2);
+    scene.input(Input::Assigned(vec![(partition(), other)]));
+    scene.input(Input::CommittedRead(other, Some(Committed::default())));
+    scene.fetch_parts(Parts {
+        id: RecordId { generation: other, offset: 0 },
+        partition: partition(),
+        timestamp_ms: BEGAN_MS,
+        key: None,
+        value: Some(br#"{"email_type": "welcome", "recipient": "anna@example.org"}"#.to_vec()),
+        headers: Vec::new(),
+    });
+    assert_eq!(scene.started(), [0]);
 }
 
 #[test]
