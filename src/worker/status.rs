@@ -13,6 +13,12 @@ use crate::monitoring::{Histogram, HistogramSnapshot};
 /// An engine that has not looked around for so long is stuck.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Rows of the counter of records, by outcome and event type. A type is whatever a publisher wrote into a header: one for
+/// each event must fill neither the memory nor the metrics.
+const MOST_ROWS: usize = 400;
+/// The types for which there is no row.
+const OTHER_TYPES: &str = "other";
+
 /// From a record's timestamp to the 2xx reply, in milliseconds: half a millisecond to 12 days.
 type DeliveryTimes = Histogram<3, 1, 56>;
 
@@ -97,7 +103,12 @@ impl Status {
     }
 
     fn count_record(&self, outcome: &'static str, email_type: &str) {
-        *self.records.lock().entry((outcome, email_type.to_owned())).or_default() += 1;
+        let mut records = self.records.lock();
+        let mut row = (outcome, email_type.to_owned());
+        if records.len() >= MOST_ROWS && !records.contains_key(&row) {
+            row = (outcome, OTHER_TYPES.to_owned());
+        }
+        *records.entry(row).or_default() += 1;
     }
 
     /// The engine looked around.
@@ -136,5 +147,23 @@ pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::Transient => "transient",
         Verdict::Unknown => "unknown",
         Verdict::ServerWide => "server_wide",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Status, MOST_ROWS};
+
+    #[test]
+    fn types_without_number_have_rows_of_a_number() {
+        let status = Status::new();
+        for number in 0..3000 {
+            status.count_record("delivered", &format!("type {number}"));
+        }
+        status.count_record("delivered", "type 7");
+        let records = status.snapshot().records;
+        assert_eq!(records.len(), MOST_ROWS + 1);
+        assert_eq!(records.iter().map(|(.., count)| count).sum::<u64>(), 3001);
+        assert!(records.contains(&("delivered", "type 7".to_owned(), 2)));
     }
 }
