@@ -214,6 +214,14 @@ fn an_outage_is_logged_once_and_its_end_once() {
 }
 
 #[test]
+fn events_wait_while_the_cluster_is_away_and_for_the_first_client_in_place_of_a_dead_one() {
+    for state in ["unreachable", "stalled", "recovering"] {
+        let life = Life::in_state(state, true);
+        assert_eq!(life.count(|action| matches!(action, Action::RefuseEvents(_))), 0, "{state}");
+    }
+}
+
+#[test]
 fn the_first_dead_client_is_replaced_at_once_and_the_next_ones_after_longer_and_longer_pauses() {
     let mut life = Life::in_state("connected", GivesUp::AfterAttempts);
     life.die();
