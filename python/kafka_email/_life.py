@@ -249,6 +249,12 @@ class Life:
             self._choose()
             return ended
 
+    def forget_stop(self) -> None:
+        """Let a publish without an event loop open the producer by itself again, as before the first ``stop()``."""
+        with self._lock:
+            if self.state is State.STOPPED:
+                self._phase = _Idle(State.NEVER_STARTED)
+
     def is_running_with_another(self, config: KafkaConfig) -> bool:
         """Return whether publishers use a producer of our own whose configuration is not this one."""
         phase = self._phase

@@ -24,6 +24,7 @@ from kafka_email._validation import encode_event, event_type
 from kafka_email._wakeup import running_loop
 from kafka_email.config import KafkaConfig
 from kafka_email.config.producer_options import skips_verification
+from kafka_email.exceptions import ConfigurationError
 from kafka_email.health import KafkaHealth, StopReport
 from kafka_email.topics import KafkaTopics, topic_name
 
@@ -179,7 +180,7 @@ class KafkaManager:
     def _topic_or_nothing(self) -> str:
         try:
             return self.email_topic
-        except ValidationError:  # of the environment, which nothing has needed so far
+        except (ValidationError, ConfigurationError):  # of the environment, which nothing has needed so far
             return ""
 
     async def send_event(

@@ -8,6 +8,7 @@ APPLICATION = """
 import asyncio
 import os
 
+import kafka_email.sync
 from kafka_email import EmailPublisher, KafkaConfig, kafka_config, kafka_manager
 
 
@@ -37,13 +38,17 @@ async def test_async(kafka_broker):
     await request_an_email()
     assert len(kafka_broker.records()) == 1
 
+def test_blocking(kafka_broker):
+    kafka_email.sync.EmailPublisher().publish_welcome_email("ada@example.com", "Ada")
+    assert len(kafka_broker.records()) == 1, "what an earlier test stopped starts by itself"
+
 def test_nothing_is_left():
     assert not kafka_manager.is_connected
     assert "KAFKA_BOOTSTRAP_SERVERS" not in os.environ
     assert kafka_config.bootstrap_servers == KafkaConfig().bootstrap_servers
 """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
 
 
 def test_a_broker_for_the_session_keeps_its_records(pytester: pytest.Pytester) -> None:

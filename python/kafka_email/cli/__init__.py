@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -35,13 +36,17 @@ for _command in (worker, dev, check, render, topics, dlt):
     commands.add_command(_command)
 
 
-def run() -> int:
+def run(arguments: Sequence[str], program: str) -> int:
     """Run the command that the arguments name, and return the exit code.
 
     A failure is one line on standard error, which says what to do, and never a traceback.
+
+    Args:
+        arguments: Those of the command line.
+        program: How its texts name it.
     """
     try:
-        code = commands.main(prog_name="kafka-email", standalone_mode=False)
+        code = commands.main(arguments, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         return ABORTED

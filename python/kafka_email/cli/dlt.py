@@ -13,7 +13,6 @@ import click
 from kafka_email._core import DeadLetter, DeadLetters
 from kafka_email.cli.errors import MISCONFIGURED, Failed
 from kafka_email.cli.settings import kafka_token, sender_config, topics_of
-from kafka_email.config import KafkaConfig
 
 _COLUMNS = ("reason", "stage", "code", "topic", "partition", "offset", "failed-at", "replays")
 _MASK = "**********"
@@ -155,7 +154,9 @@ def drop(selection: Selection, dry_run: bool) -> None:
 
 def _letters(selection: Selection) -> Iterator[tuple[DeadLetters, DeadLetter, dict[str, str]]]:
     """The selected letters, each with its headers as text."""
-    kafka, config = KafkaConfig(), sender_config()
+    from kafka_email.config import kafka_config as kafka
+
+    config = sender_config()
     topics = topics_of(config, kafka)
     if selection.topic is not None and selection.topic not in topics:
         raise Failed(f"{selection.topic} is no topic of the worker: it has {', '.join(topics)}", MISCONFIGURED)

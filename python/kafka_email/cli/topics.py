@@ -8,7 +8,6 @@ import click
 
 from kafka_email._core import missing_topics
 from kafka_email.cli.settings import kafka_token, sender_config, topics_of
-from kafka_email.config import KafkaConfig
 from kafka_email.topics import dead_letter_topic
 
 TIMEOUT = timedelta(seconds=10)
@@ -25,7 +24,8 @@ def topics() -> None:
 @click.option("--replication-factor", type=click.IntRange(1), help="Replicas; the brokers decide without it.")
 def create(partitions: int | None, replication_factor: int | None) -> None:
     """Create the topics of e-mails and those of their dead letters, as far as they are missing."""
-    kafka = KafkaConfig()
+    from kafka_email.config import kafka_config as kafka
+
     names = topics_of(sender_config(), kafka)
     connection = kafka.native_settings()["connection"]
     shape = (partitions or _BROKERS_DECIDE, replication_factor or _BROKERS_DECIDE)

@@ -4,6 +4,7 @@ Every field can come as an argument or as an environment variable: its name in c
 ``KAFKA_WORKER_``.
 """
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka_email.config.kafka import KafkaConfig
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     """The default instance."""
 
 
+_default_arguments: Callable[[], Mapping[str, Any]] = dict
+
+
+def take_defaults_from(arguments: Callable[[], Mapping[str, Any]]) -> None:
+    """Let a framework give arguments to the default instance. For the integrations of this package.
+
+    Args:
+        arguments: Called when the default instance is first used. One that was built before is forgotten, so that the
+            next use builds another.
+    """
+    global _default_arguments
+    _default_arguments = arguments
+    globals().pop("kafka_config", None)
+
+
 def __getattr__(name: str) -> Any:
     """Build the default instance when it is first used.
 
@@ -26,4 +42,4 @@ def __getattr__(name: str) -> Any:
     """
     if name != "kafka_config":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, KafkaConfig())
+    return globals().setdefault(name, KafkaConfig(**_default_arguments()))

@@ -25,8 +25,8 @@ def kafka_broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
     """Run an embedded broker for one test, and configure the package to use it.
 
     During the test ``kafka_config`` and the environment variable ``KAFKA_BOOTSTRAP_SERVERS`` name this broker, so that
-    the application's own ``kafka_manager.start()`` connects to it. If the manager is still started at the end, it is
-    stopped.
+    the application's own ``kafka_manager.start()`` connects to it, or the first publish without an event loop. If the
+    manager is still started at the end, it is stopped.
     """
     with _broker_in_use(request.config) as broker:
         yield broker
@@ -83,6 +83,8 @@ def _broker_in_use(config: pytest.Config) -> Iterator[EmbeddedBroker]:
     with _started(config) as broker, pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
         patch.setattr(kafka_config, "bootstrap_servers", broker.bootstrap_servers.split(","))
+        # What an earlier test has stopped does not keep the first publish of this one from starting it.
+        kafka_manager._life.forget_stop()
         yield broker
         _stop_manager()
 
