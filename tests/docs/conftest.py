@@ -20,6 +20,7 @@ def default_broker() -> Iterator[EmbeddedBroker]:
     """A broker that the default configuration points to; the manager is stopped afterwards."""
     with EmbeddedBroker() as broker:
         kafka_config.bootstrap_servers = broker.bootstrap_servers.split(",")
+        kafka_manager._life.forget_stop()  # of the document before
         yield broker
         asyncio.run(kafka_manager.stop())
         kafka_config.bootstrap_servers = KafkaConfig().bootstrap_servers

@@ -1,46 +1,18 @@
 """Views without an event loop, under the servers that Flask and Django run with; nothing of theirs starts Kafka."""
 
 import signal
-import subprocess
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from kafka_email.testing import EmbeddedBroker
 from support.package.embedded import usernames
 from support.package.process import TESTS, assert_clean, finish, process
-from support.ports import HOST, free_port
+from support.package.served import served
+from support.ports import HOST
 
 FOLDER = TESTS / "sync"
-
-
-@contextmanager
-def served(
-    broker: EmbeddedBroker, *command: str, **environment: str
-) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
-    port = free_port()
-    arguments = [argument.replace("PORT", str(port)) for argument in command]
-    with (
-        process(["-m", *arguments], KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers, **environment) as server,
-        httpx.Client(base_url=f"http://{HOST}:{port}", timeout=10, headers={"connection": "close"}) as client,
-    ):
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                client.get("/health").raise_for_status()
-                break
-            except httpx.TransportError:
-                assert server.poll() is None, finish(server)
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield server, client
-
-
 GUNICORN = ["gunicorn", "wsgi:app", "--chdir", str(FOLDER), "--bind", f"{HOST}:PORT", "--log-level", "error"]
 
 
