@@ -1,7 +1,8 @@
 """Every code block of the documents does what it says.
 
-Python blocks of one document run in order in one namespace, with top-level await, against an embedded broker that the
-default configuration points to. Blocks that define tests are run by pytest instead.
+Python blocks of one document run in order in one namespace, against an embedded broker that the default configuration
+points to: those with a top-level await on an event loop, the others in a thread without one. Blocks that define tests
+are run by pytest instead, and those that set up Django run in a process of their own.
 """
 
 import ast
@@ -23,7 +24,8 @@ from kafka_email import EmailEventPayload, KafkaConfig
 from kafka_email.testing import EmbeddedBroker
 
 TESTED = {"python", "bash", "json", "dotenv", "yaml"}
-WITH_PYTHON = [document for document in DOCUMENTS if blocks(document, "python")]
+DJANGO = ROOT / "docs" / "django.md"
+WITH_PYTHON = [document for document in DOCUMENTS if document != DJANGO and blocks(document, "python")]
 TESTS = [block for document in DOCUMENTS for block in blocks(document, "python") if "def test_" in block.code]
 
 
@@ -51,11 +53,18 @@ def test_python_blocks_run(document: Path) -> None:
         namespace: dict[str, Any] = {"__name__": document.stem}
         for block in blocks(document, "python"):
             if block not in TESTS:
-                result = eval(compiled(block), namespace)
+                result = await asyncio.to_thread(eval, compiled(block), namespace)
                 if inspect.isawaitable(result):
                     await result
 
     asyncio.run(run())
+
+
+def test_python_blocks_of_django_run() -> None:
+    code = "\n".join(block.code for block in blocks(DJANGO, "python"))
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def compiled(block: Block) -> CodeType:
