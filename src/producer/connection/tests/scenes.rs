@@ -216,7 +216,7 @@ fn an_outage_is_logged_once_and_its_end_once() {
 #[test]
 fn events_wait_while_the_cluster_is_away_and_for_the_first_client_in_place_of_a_dead_one() {
     for state in ["unreachable", "stalled", "recovering"] {
-        let life = Life::in_state(state, true);
+        let life = Life::in_state(state, GivesUp::AfterAttempts);
         assert_eq!(life.count(|action| matches!(action, Action::RefuseEvents(_))), 0, "{state}");
     }
 }
