@@ -16,6 +16,8 @@ FILE = Path(__file__).with_name("bounds.json")
 class Bound:
     """A measure, divided by a number or by the best of some other measures, has to be at least or at most a limit.
 
+    With `at_most_above` it is not divided: it may be that much more than the other, in its unit.
+
     A measure is the name of a case and of a field: `throughput/ours/defaults/1000 per_second`.
     """
 
@@ -24,6 +26,7 @@ class Bound:
     against: tuple[str | float, ...] = (1,)
     at_least: float | None = None
     at_most: float | None = None
+    at_most_above: float | None = None
 
     @classmethod
     def parse(cls, entry: dict[str, Any]) -> "Bound":
@@ -34,7 +37,15 @@ class Bound:
     @property
     def wish(self) -> str:
         """The limit in words."""
+        if self.at_most_above is not None:
+            return f"at most + {self.at_most_above:g}"
         return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+
+    def compared(self, mine: float, other: float) -> float:
+        """The ratio of two numbers, or their difference."""
+        if self.at_most_above is not None:
+            return mine - other
+        return mine / other if other else float("inf")
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,8 @@ class Verdict:
         """`met`, `missed` or `not measured`, judged by the median."""
         if self.ratio is None:
             return "not measured"
-        least, most = self.bound.at_least, self.bound.at_most
+        least = self.bound.at_least
+        most = self.bound.at_most if self.bound.at_most_above is None else self.bound.at_most_above
         holds = (least is None or self.ratio.median >= least) and (most is None or self.ratio.median <= most)
         return "met" if holds else "missed"
 
@@ -80,8 +92,8 @@ def judged(bound: Bound, results: Results) -> Verdict:
     (middle, rounds), *rivals = measured
     choose = max if bound.at_least is not None else min
     rival_middle, rival_rounds = choose(rivals, key=lambda rival: rival[0])
-    ratios = [_ratio(*pair) for pair in zip(rounds, rival_rounds, strict=False)]
-    return Verdict(bound, Spread(_ratio(middle, rival_middle), min(ratios), max(ratios)))
+    ratios = [bound.compared(*pair) for pair in zip(rounds, rival_rounds, strict=False)]
+    return Verdict(bound, Spread(bound.compared(middle, rival_middle), min(ratios), max(ratios)))
 
 
 def _middle_and_rounds(measure: str | float, results: Results) -> tuple[float, Iterable[float]] | None:
@@ -91,10 +103,6 @@ def _middle_and_rounds(measure: str | float, results: Results) -> tuple[float, I
     name, _, field = measure.rpartition(" ")
     spread = results.spread(name, field)
     return spread and (spread.median, results.values(name, field))
-
-
-def _ratio(mine: float, other: float) -> float:
-    return mine / other if other else float("inf")
 
 
 def _short(number: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benches.settings import CLIENTS, MANY, NO_COMPRESSION, Settings
+from benches.settings import BLOCKING, CLIENTS, MANY, NO_COMPRESSION, Settings
 
 WARM_UP_S = 0.3
 WINDOW_S = 1.2
@@ -12,6 +12,7 @@ VARIANTS = ("defaults", "best")
 AT_ONCE = (1, 10, 100, 1000, 10_000)
 ROUND_TRIPS_MS = (0, 1, 2, 20)
 LINGERS_MS = (0, 1, 5, 10)
+ONE_THREAD, THREADS, NOT_AWAITED, PACED = "1 thread", "64 threads", "100,000 not awaited", "1000 a second"
 ENDPOINTS = {
     "none": ("none", {}),
     "ours": ("ours", CLIENTS["ours"].defaults),
@@ -32,7 +33,7 @@ class Case:
     point: int | str
     """Where on the table's axis: how many at once, a rate, a codec."""
     load: str
-    """One of `loads.LOADS`, `endpoint` or `imports`."""
+    """One of `loads.LOADS` or `blocking.LOADS`, `endpoint` or `imports`."""
     settings: Settings = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     service: str = "kafka"
@@ -80,6 +81,7 @@ def full(rounds: int | None) -> Plan:
             for variant in (VARIANTS if client in ("ours", "original") else ("best",))
             for rate, seconds in ((100, 3.0), (1000, 2.0))
         ),
+        *_blocking(WINDOW_S),
         *map(_endpoint, ENDPOINTS),
         *(_fairness(variant, WINDOW_S) for variant in VARIANTS),
         _burst("ours", 3),
@@ -123,6 +125,7 @@ def quick(rounds: int | None) -> Plan:
         _throughput("librdkafka", "best", 10_000, 1.0),
         *(_publish_many(variant, 100, 100, 1.0) for variant in ("defaults", NO_COMPRESSION)),
         *(_latency(client, variant, 1000, 1.0) for client in ("ours", "original") for variant in VARIANTS),
+        *(case for case in _blocking(1.0) if case.point in (ONE_THREAD, NOT_AWAITED)),
         *map(_endpoint, ("none", "ours", "original", "Celery")),
         _fairness("defaults", 1.0),
         _burst("ours", 1),
@@ -163,6 +166,33 @@ def _latency(name: str, variant: str, rate: int, seconds: float) -> Case:
     client = CLIENTS[name]
     settings, arguments = client.settings(variant), {"rate": rate, "warm_up_s": 1.0, "window_s": seconds}
     return Case("latency", name, variant, rate, "paced", settings, arguments, client.service)
+
+
+def _blocking(seconds: float) -> Iterator[Case]:
+    """Callers without an event loop."""
+    one, many = _timed(seconds, threads=1), _timed(seconds, threads=64)
+    alone, alone_arguments = CLIENTS["librdkafka"].defaults, _timed(seconds, at_once=1)
+    yield Case("blocking", "librdkafka", "defaults", ONE_THREAD, "closed", alone, alone_arguments)
+    yield _blocking_case("ours_sync", "defaults", ONE_THREAD, "threads", one)
+    yield _blocking_case("confluent_sync", "flush, linger 0", ONE_THREAD, "threads", one)
+    yield _blocking_case("confluent_sync", "flush", ONE_THREAD, "threads", one)
+    yield _blocking_case("ours_celery", "defaults", ONE_THREAD, "threads", one)
+    yield _blocking_case("celery_redis", "best", ONE_THREAD, "threads", one, service="redis")
+    yield _blocking_case("ours_celery", "wait=False", NOT_AWAITED, "not_awaited", {"events": 100_000})
+    yield _blocking_case("ours_sync", "nowait", NOT_AWAITED, "not_awaited", {"events": 100_000})
+    for variant in ("poll(0)", "poll(0), nothing checked"):
+        yield _blocking_case("confluent_sync", variant, NOT_AWAITED, "not_awaited", {"events": 100_000})
+    yield _blocking_case("ours_sync", "defaults", THREADS, "threads", many)
+    yield _blocking_case("confluent_sync", "flush, linger 0", THREADS, "threads", many)
+    paced = {"rate": 1000, "warm_up_s": 1.0, "window_s": 2.0}
+    yield _blocking_case("ours_sync", "defaults", PACED, "paced_threads", paced | {"threads": 16})
+    yield Case("blocking", "ours", "defaults", PACED, "paced", CLIENTS["ours"].defaults, paced)
+
+
+def _blocking_case(
+    client: str, variant: str, point: str, load: str, arguments: dict[str, Any], service: str = "kafka"
+) -> Case:
+    return Case("blocking", client, variant, point, load, BLOCKING[client][variant], arguments, service)
 
 
 def _endpoint(name: str) -> Case:

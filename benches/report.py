@@ -35,6 +35,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "throughput": ("Publishes awaited by so many coroutines at once", ("per_second", "cpu_per_100k", "peak_rss_mb")),
     "publish_many": ("`publish_many`, batches x events at once", ("per_second", "cpu_per_100k")),
     "latency": ("Latency of one publish, at so many a second", ("p50_ms", "p99_ms", "p999_ms")),
+    "blocking": ("Callers without an event loop", ("per_second", "cpu_per_100k", "p50_ms", "p99_ms")),
     "endpoint": ("A FastAPI endpoint, called from 64 connections", ("requests_per_second", "p50_ms", "p99_ms")),
     "fairness": (
         "Another coroutine that sleeps 1 ms, with so many publishes under way",
@@ -64,12 +65,13 @@ def write(results: Results) -> None:
 def tables(results: Results) -> list[str]:
     """A table for each field of each measure, as lines."""
     lines = []
-    for table, (headline, fields) in TABLES.items():
-        names = [name for name in results.runs if name.startswith(f"{table}/")]
+    for measure, (headline, fields) in TABLES.items():
+        names = [name for name in results.runs if name.startswith(f"{measure}/")]
         if names:
             lines += ["", f"### {headline}", ""]
             for field in fields:
-                lines += [*_table(results, names, field), ""]
+                if table := _table(results, names, field):
+                    lines += [*table, ""]
             lines += [f"- {name}: {trouble}" for name in names if (trouble := results.trouble(name))]
     return lines
 
@@ -98,13 +100,18 @@ def _made(results: Results) -> list[str]:
 
 
 def _table(results: Results, names: list[str], field: str) -> list[str]:
-    """Clients and settings down, points across: numbers by size, words as they come."""
+    """Clients and settings down, points across: numbers by size, words as they come.
+
+    What does not have the field is left out: a case may have a rate or a latency.
+    """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for name in names:
         _, client, variant, point = name.split("/")
         spread = results.spread(name, field)
-        is_failed = spread is None and results.trouble(name)
-        rows.setdefault((client, variant), {})[point] = "failed" if is_failed else _cell(spread)
+        if spread or (results.trouble(name) or "").startswith("failed"):
+            rows.setdefault((client, variant), {})[point] = _cell(spread) if spread else "failed"
+    if not rows:
+        return []
     points = sorted(
         dict.fromkeys(point for cells in rows.values() for point in cells),
         key=lambda point: int(point) if point.isdecimal() else 0,

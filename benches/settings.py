@@ -99,7 +99,30 @@ CLIENTS: dict[str, Client] = {
     )
 }
 
+_GZIP: Settings = {"acks": "all", "compression.type": "gzip"}
+
+BLOCKING: dict[str, dict[str, Settings]] = {
+    "ours_sync": {"defaults": {}, "nowait": {"waits": False}},
+    "ours_celery": {"defaults": {}, "wait=False": {"waits": False}},
+    "confluent_sync": {
+        "flush": {"properties": _GZIP},
+        "flush, linger 0": {"properties": _GZIP | {"linger.ms": 0, "enable.idempotence": True}},
+        "poll(0)": {"properties": _GZIP, "waits": False},
+        "poll(0), nothing checked": {"properties": _GZIP, "waits": False, "checks": False},
+    },
+    "celery_redis": {"best": CLIENTS["celery_redis"].best},
+}
+"""The settings of the clients without an event loop, by client and variant. All Kafka clients compress with gzip."""
+
+_TITLES = {
+    **{name: client.title for name, client in CLIENTS.items()},
+    "ours_sync": "kafka-email, `sync`",
+    "ours_celery": "kafka-email, `celery`",
+    "confluent_sync": "confluent-kafka",
+    "none": "nothing published",
+}
+
 
 def title(client: str) -> str:
     """What the report calls a client, or a variant of one that has its own name already."""
-    return "nothing published" if client == "none" else CLIENTS[client].title if client in CLIENTS else client
+    return _TITLES.get(client, client)

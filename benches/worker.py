@@ -6,26 +6,34 @@ import json
 import sys
 from typing import Any
 
+from benches import blocking
 from benches.loads import LOADS, memory_mb
-
-
-async def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Connects the client that the job names, and puts the load on it."""
-    client = importlib.import_module(f"benches.clients.{job['client']}")
-    async with client.connected(job["servers"], job["topic"], **job["settings"]) as publish:
-        result = await LOADS[job["load"]](publish, **job["arguments"])
-    return result | {"peak_rss_mb": memory_mb("VmHWM")}
 
 
 def main() -> None:
     job = json.load(sys.stdin)
-    if job["loop"] == "uvloop":
+    client = importlib.import_module(f"benches.clients.{job['client']}")
+    if job["load"] in blocking.LOADS:
+        result = measure_blocking(client, job)
+    elif job["loop"] == "uvloop":
         import uvloop
 
-        result = uvloop.run(measure(job))
+        result = uvloop.run(measure(client, job))
     else:
-        result = asyncio.run(measure(job))
-    print(json.dumps(result))
+        result = asyncio.run(measure(client, job))
+    print(json.dumps(result | {"peak_rss_mb": memory_mb("VmHWM")}))
+
+
+async def measure(client: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Connects a client and puts the job's load on it."""
+    async with client.connected(job["servers"], job["topic"], **job["settings"]) as publish:
+        return await LOADS[job["load"]](publish, **job["arguments"])
+
+
+def measure_blocking(client: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """The same without an event loop."""
+    with client.opened(job["servers"], job["topic"], **job["settings"]) as (publish, settle):
+        return blocking.LOADS[job["load"]](publish, settle, **job["arguments"])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """aiokafka alone: nothing is checked, the value is what `json.dumps` makes of a dictionary."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+
+from benches.clients.payload import unchecked
 
 
 @asynccontextmanager
@@ -15,15 +15,7 @@ async def connected(servers: str, topic: str, **settings: Any) -> AsyncIterator[
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", **settings)
 
     async def publish(email: str, username: str, link: str) -> None:
-        event = {
-            "email_type": "verification",
-            "recipient": email,
-            "username": username,
-            "link": link,
-            "timestamp": datetime.now(timezone.utc).replace(tzinfo=None).isoformat(),
-            "metadata": {},
-        }
-        await producer.send_and_wait(topic, json.dumps(event).encode(), key=email.encode())
+        await producer.send_and_wait(topic, unchecked(email, username, link), key=email.encode())
 
     async with producer:
         yield publish

@@ -1,4 +1,4 @@
-"""The event as an application without kafka-email checks and encodes it: a Pydantic model and `json`."""
+"""The event as an application without kafka-email encodes it: a Pydantic model that checks it, or none, and `json`."""
 
 import json
 from datetime import datetime, timezone
@@ -36,3 +36,16 @@ def checked(email: str, username: str, link: str) -> Payload:
 def encoded(email: str, username: str, link: str) -> bytes:
     """The bytes of the event, valid."""
     return json.dumps(checked(email, username, link).model_dump(mode="json")).encode()
+
+
+def unchecked(email: str, username: str, link: str) -> bytes:
+    """The bytes of the event, whether it is valid or not."""
+    event = {
+        "email_type": "verification",
+        "recipient": email,
+        "username": username,
+        "link": link,
+        "timestamp": datetime.now(timezone.utc).replace(tzinfo=None).isoformat(),
+        "metadata": {},
+    }
+    return json.dumps(event).encode()

@@ -43,6 +43,14 @@ def test_a_number_can_be_what_is_compared_with():
     assert (verdict.word, verdict.ratio) == ("met", Spread(2, 1.6, 2.4))
 
 
+def test_a_measure_may_be_so_much_more_than_another_in_its_unit():
+    measured = results(ours=rates(12, 10, 14), rival=rates(10, 11, 10))
+    verdict = bounds.judged(bound(against=f"{RIVAL} per_second", at_most_above=2.5), measured)
+    assert verdict.ratio == Spread(2, -1, 4)
+    assert str(verdict) == "met     a bound: 2 (-1 to 4), at most + 2.5"
+    assert bounds.judged(bound(against=f"{RIVAL} per_second", at_most_above=1.5), measured).word == "missed"
+
+
 def test_what_was_not_measured_is_neither_met_nor_missed():
     assert (
         bounds.judged(bound(against=f"{RIVAL} per_second", at_least=1), results(ours=rates(1))).word == "not measured"
@@ -73,6 +81,15 @@ def test_a_table_has_a_row_for_each_client_and_a_failed_one_stays():
     lines = report.tables(results(ours=rates(1000, 3000, 2000), rival=[{"failed": "no route"}]))
     assert "| kafka-email | best | 2,000 (1,000 to 3,000) |" in lines
     assert "| original (Pydantic, aiokafka) | best | failed |" in lines
+
+
+def test_a_table_leaves_out_what_does_not_have_its_field():
+    lines = report.tables(results(ours=rates(1000), rival=[{"cpu_per_100k": 2.0}]))
+    assert [line for line in lines if "best" in line] == [
+        "| kafka-email | best | 1,000 |",
+        "| original (Pydantic, aiokafka) | best | 2 |",
+    ]
+    assert not any("peak memory" in line for line in lines)
 
 
 def test_what_stands_around_the_generated_part_stays(tmp_path, monkeypatch):
