@@ -90,6 +90,10 @@ impl Calls {
     }
 
     fn settle(&self, call: &Call, outcome: CallOutcome) {
+        // After its deadline the caller has had its failure, and only the delivery report is missing.
+        if call.is_settled() {
+            return;
+        }
         if let Err(failure) = &outcome {
             METRICS.fail(failure.kind.class);
         }
@@ -141,7 +145,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::failure::Kind;
+    use crate::kafka::failure::{Class, Kind};
+
+    #[test]
+    fn an_event_that_fails_at_its_deadline_and_again_by_its_report_failed_once() {
+        let failed =
+            || METRICS.failed().filter(|(class, _)| *class == Class::Configuration).map(|(_, count)| count).sum();
+        let before: u64 = failed();
+        let calls = Calls::new(Arc::default());
+        let (call, ticket) = calls.begin();
+        let failure = || Box::new(Failure::new(Kind::CONFIGURATION, "of no other test"));
+        calls.settle_all(&mut vec![Outcome::Event(ticket.slot(), EventOutcome::Overdue(failure()))]);
+        assert!(call.is_settled());
+        calls.settle_all(&mut vec![Outcome::Event(ticket.slot(), EventOutcome::Failed(failure()))]);
+        assert_eq!((failed() - before, lock(&calls.open).len()), (1, 0));
+    }
 
     #[test]
     fn a_failure_is_logged_and_then_every_thirty_seconds_with_a_count() {
