@@ -37,7 +37,7 @@ impl Client {
             match code(name) {
                 Some(Code::NoError) => topic.found(limits.get(&**name).copied().unwrap_or_default()),
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => topic.not_found(),
-                _ => topic.not_asked(),
+                _ => topic.not_answered(),
             }
         }
         // What waited for the limit may go.

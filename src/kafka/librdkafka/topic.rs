@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::bindings as sys;
@@ -16,6 +16,8 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 const FIRST_ALLOWANCE: usize = 16_384;
 /// From this limit on librdkafka's own is smaller: its default of `batch.size`.
 const NO_LIMIT: usize = 1_000_000;
+/// So many looks in a row may stay without an answer: on a slow network the first allowance would hold back for good.
+const MOST_UNANSWERED: u32 = 3;
 /// What a batch holds besides its records (Kafka's format of record batches).
 const BATCH_OVERHEAD: usize = 61;
 
@@ -98,7 +100,7 @@ impl Topic {
     }
 
     /// The cluster has the topic. Where more of it waits than is allowed, its limit was asked for: without an answer it keeps
-    /// the allowance that it has, and has to be looked up again.
+    /// the allowance that it has, and has to be looked up again, a few times.
     pub(super) fn found(&self, limit: Limit) {
         let before = self.existence.swap(Existence::Exists as u8, Ordering::AcqRel);
         self.stranded.store(0, Ordering::Release);
@@ -119,8 +121,11 @@ impl Topic {
     }
 
     /// The cluster gave no answer about the topic.
-    pub(super) fn not_asked(&self) {
+    pub(super) fn not_answered(&self) {
         self.existence.store(Existence::Unknown as u8, Ordering::Release);
+        if self.allowance.is_short() {
+            self.allowance.set_limit(Limit::Unanswered);
+        }
     }
 
     /// A record of this topic is queued.
@@ -155,6 +160,8 @@ pub(super) struct Allowance {
     is_short: AtomicBool,
     /// Whether a broker has refused a batch, so that there is a limit, known or not.
     was_refused: AtomicBool,
+    /// Looks in a row without an answer.
+    unanswered: AtomicU32,
     queued: Mutex<Queued>,
 }
 
@@ -167,7 +174,8 @@ struct Queued {
 impl Allowance {
     fn new(limit: usize) -> Self {
         let (is_short, was_refused) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { limit: AtomicUsize::new(limit), is_short, was_refused, queued: Mutex::default() }
+        let unanswered = AtomicU32::new(0);
+        Self { limit: AtomicUsize::new(limit), is_short, was_refused, unanswered, queued: Mutex::default() }
     }
 
     /// Whether the topic's own limit has to be known.
@@ -226,12 +234,18 @@ impl Allowance {
         self.limit.store(FIRST_ALLOWANCE, Ordering::SeqCst);
     }
 
-    /// Limits the topic to what one batch may hold; to nothing where that is not told, unless a batch was refused.
+    /// Limits the topic to what one batch may hold; to nothing where that is not told, or not answered again and again,
+    /// unless a batch was refused.
     fn set_limit(&self, limit: Limit) {
+        let limit = match limit {
+            Limit::Unanswered if self.unanswered.fetch_add(1, Ordering::AcqRel) + 1 < MOST_UNANSWERED => return,
+            Limit::Unanswered => Limit::Untold,
+            answered => answered,
+        };
+        self.unanswered.store(0, Ordering::Release);
         let bytes = match limit {
-            Limit::Unanswered => return,
             Limit::Bytes(bytes) if bytes < NO_LIMIT => bytes.saturating_sub(BATCH_OVERHEAD),
-            Limit::Bytes(_) | Limit::Untold => usize::MAX,
+            Limit::Bytes(_) | Limit::Untold | Limit::Unanswered => usize::MAX,
         };
         self.is_short.store(false, Ordering::Release);
         self.limit.store(bytes, Ordering::SeqCst);
@@ -292,7 +306,7 @@ mod tests {
     fn without_an_answer_a_topic_keeps_its_first_allowance_and_is_looked_up_again() {
         with_topic(|topic| {
             assert!(allows(topic, 1, FIRST_ALLOWANCE) && !allows(topic, 2, 1));
-            topic.not_asked();
+            topic.not_answered();
             assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up(), "the cluster did not answer");
             topic.not_found();
             assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up(), "a broker may not have heard of it yet");
@@ -300,6 +314,21 @@ mod tests {
             assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up(), "only its limit was not answered");
             topic.found(Limit::Bytes(20_000));
             assert!(allows(topic, 2, 3000) && !allows(topic, 3, 1000) && !topic.has_to_be_looked_up());
+        });
+    }
+
+    #[test]
+    fn a_cluster_that_never_answers_holds_no_topic_back_for_good() {
+        with_topic(|topic| {
+            assert!(allows(topic, 1, FIRST_ALLOWANCE) && !allows(topic, 2, 1));
+            topic.not_answered();
+            topic.found(Limit::Unanswered);
+            assert!(!allows(topic, 2, 1) && topic.has_to_be_looked_up());
+            topic.found(Limit::Unanswered);
+            assert!(allows(topic, 2, 1_000_000) && !topic.has_to_be_looked_up());
+            assert!(topic.allowance.note_refused_batch());
+            topic.found(Limit::Unanswered);
+            assert!(topic.has_to_be_looked_up(), "the looks are counted anew");
         });
     }
 
