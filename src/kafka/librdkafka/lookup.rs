@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
@@ -10,7 +12,10 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::broker::Broker;
 use super::client::{slice, Client};
 use super::event::{text, RawEvent};
-use super::topic::Limit;
+use super::topic::{Limit, Topic};
+
+/// When a topic is looked up again that a broker does not have: it may not have heard of a new one yet.
+const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 /// `max.message.bytes` of topics.
 type Limits = HashMap<String, Limit>;
@@ -19,10 +24,21 @@ impl Client {
     /// Asks the cluster whether the topics in use exist. Where more of a topic waits than may be queued before its limit is
     /// known, asks for that limit too. Blocks up to `timeout`; returns whether a topic has to be looked up again.
     pub fn look_topics_up(&self, timeout: Duration) -> bool {
+        self.look(timeout);
+        let is_held = |(_, topic): &(_, Arc<Topic>)| topic.is_missing() && topic.allowance.is_short();
+        if self.unknown_topics().iter().any(is_held) {
+            // Its events hold up those of other topics.
+            thread::sleep(SECOND_LOOK);
+            self.look(timeout);
+        }
+        self.has_unknown_topics()
+    }
+
+    fn look(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let unknown = self.unknown_topics();
         if unknown.is_empty() {
-            return false;
+            return;
         }
         // Without waiting for a connection.
         let answer = self.metadata_if_connected(timeout).ok();
@@ -42,7 +58,6 @@ impl Client {
         }
         // What waited for the limit may go.
         self.wake();
-        self.has_unknown_topics()
     }
 
     /// Asks the first broker that accepts a connection; without a broker to ask, librdkafka would wait for the controller.
