@@ -184,11 +184,14 @@ class TokenRefresher:
             return None
         answered: SimpleQueue[asyncio.Task[OAuthToken]] = SimpleQueue()
         given_up = threading.Event()
+        begun: list[Coroutine[Any, Any, OAuthToken]] = []
 
         def begin() -> None:
             if given_up.is_set():  # the loop rested, and another one was asked
                 return
-            task = _begin(self._supply.ask())
+            asking = self._supply.ask()
+            begun.append(asking)
+            task = _begin(asking)
             task.add_done_callback(answered.put)
             self._set_call(home, task)
 
@@ -200,6 +203,10 @@ class TokenRefresher:
                     return answered.get(timeout=_GLANCE_S).result()
             self._cancel_call()
         given_up.set()
+        for asking in begun:
+            # A loop that ends leaves its last tasks unstarted; Python would warn of what they never awaited.
+            if inspect.getcoroutinestate(asking) == inspect.CORO_CREATED:
+                asking.close()
         return None
 
     async def _ask_here(self) -> OAuthToken:
