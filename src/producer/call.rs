@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::completions::Completions;
+use super::completions::{lock, Completions};
 use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::Acknowledgement;
 
@@ -88,8 +88,7 @@ impl Call {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code under the lock can leave the data half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

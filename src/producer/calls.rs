@@ -1,12 +1,13 @@
 //! The events for whose outcome threads wait, without an event loop.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::call::{Call, CallOutcome};
+use super::completions::lock;
 use super::lines::Lines;
 use super::metrics::METRICS;
 use super::outcome::{EventOutcome, Outcome};
@@ -135,11 +136,6 @@ fn take(open: &mut Slab<Arc<Call>>, slot: u32, outcome: EventOutcome) -> Option<
         EventOutcome::Failed(failure) => open.try_remove(slot).map(|call| (call, Err(failure))),
         EventOutcome::Overdue(failure) => open.get(slot).map(|call| (Arc::clone(call), Err(failure))),
     }
-}
-
-/// No code under these locks can leave the data half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

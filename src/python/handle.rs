@@ -14,7 +14,7 @@ use super::finalization::call;
 use super::process_bound::ProcessBound;
 use super::promise::Withdraw;
 use super::record_metadata::RecordMetadata;
-use super::under_way::UnderWay;
+use super::under_way::{logs_deliveries, UnderWay};
 use super::{blocking, exceptions, lines};
 use crate::producer::{Call, Calls, Completions};
 
@@ -91,11 +91,12 @@ impl Handle {
         let (value, is_failure, raised) = match native.outcome() {
             Some(Ok(stored)) => {
                 let metadata = RecordMetadata::acknowledged(self.event.topic.clone_ref(py), stored, &self.event.id);
-                (metadata.into_py_any(py)?, false, self.event.log_delivery(py, stored))
+                let logged = if logs_deliveries(py)? { self.event.log_delivery(py, stored, None) } else { Ok(()) };
+                (metadata.into_py_any(py)?, false, logged)
             }
             Some(Err(failure)) => {
                 let (exception, raised) = exceptions::from_failure_for_certain(py, &failure, Some(&self.event));
-                let logged = self.event.log_failure(py, &exception);
+                let logged = self.event.log_failure(py, &exception, None);
                 (exception.unbind(), true, raised.and(logged))
             }
             None => return Err(PyTimeoutError::new_err("the event has no outcome yet")),

@@ -10,18 +10,17 @@ use pyo3::prelude::*;
 use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit};
 use slab::Slab;
 
-use super::context::call_in;
 use super::finalization::call;
 use super::home::Home;
 use super::process_bound::ProcessBound;
 use super::promise::Promise;
 use super::record_metadata::RecordMetadata;
 use super::reports::{Health, StopCounts};
-use super::under_way::UnderWay;
+use super::under_way::{logs_deliveries, UnderWay};
 use super::waiter::{Target, Waiter};
 use super::{exceptions, results::Results};
 use crate::handover::Ticket;
-use crate::kafka::failure::{Class, Failure};
+use crate::kafka::failure::Failure;
 use crate::kafka::librdkafka::Acknowledgement;
 use crate::kafka::log_line::LogLine;
 use crate::producer::{Answer, EventOutcome, Outcome, OutcomeQueue, METRICS};
@@ -125,12 +124,8 @@ impl Mailbox {
     pub(super) fn refuse(&self, py: Python<'_>, ticket: Ticket, failure: &Failure) -> PyErr {
         let waiter = self.forget(ticket);
         let event = waiter.and_then(|waiter| waiter.under_way);
-        METRICS.fail(failure.kind.class);
         let exception = exceptions::from_failure(py, failure, event.as_ref()).and_then(|exception| {
-            // After a stop there is no log line, as there is none before a start.
-            if let (Some(event), false) = (&event, failure.kind.class == Class::Closed) {
-                self.log_failure(py, event, &exception, None)?;
-            }
+            event.map_or(Ok(()), |event| event.log_refusal(py, failure, &exception))?;
             Ok(exception)
         });
         exception.map_or_else(|error| error, PyErr::from_value)
@@ -144,8 +139,7 @@ impl Mailbox {
     /// Settles what is at hand, until nothing is left of it, time is up, or the application's code fails: a signal
     /// handler, say, or a log handler. The loop then hears of that, as of an error of any callback, and calls again.
     fn settle_until(&self, py: Python<'_>, queue: &OutcomeQueue, end: Instant) -> PyResult<()> {
-        let logs_deliveries = self.logging.bind(py).getattr(intern!(py, "logs_deliveries"))?;
-        let logs_deliveries = call(&logs_deliveries, (), None)?.extract()?;
+        let logs_deliveries = logs_deliveries(py)?;
         while let Some(outcome) = queue.handover().next() {
             match outcome {
                 Outcome::Event(slot, outcome) => self.settle_event(py, slot, outcome, logs_deliveries)?,
@@ -172,8 +166,8 @@ impl Mailbox {
         // Without it the caller has had its failure at the deadline.
         let Some(event) = under_way else { return Ok(()) };
         match outcome {
-            EventOutcome::Delivered(stored) => self.deliver(py, &target, event, stored, logs_deliveries),
-            EventOutcome::Failed(failure) | EventOutcome::Overdue(failure) => self.fail(py, &target, &event, &failure),
+            EventOutcome::Delivered(stored) => Self::deliver(py, &target, event, stored, logs_deliveries),
+            EventOutcome::Failed(failure) | EventOutcome::Overdue(failure) => Self::fail(py, &target, &event, &failure),
         }
     }
 
@@ -192,16 +186,9 @@ impl Mailbox {
         Promise::resolve(promise, answer)
     }
 
-    fn deliver(
-        &self,
-        py: Python<'_>,
-        target: &Target,
-        event: UnderWay,
-        stored: Acknowledgement,
-        logs: bool,
-    ) -> PyResult<()> {
+    fn deliver(py: Python<'_>, target: &Target, event: UnderWay, stored: Acknowledgement, logs: bool) -> PyResult<()> {
         // The caller gets the result also when a log handler of the application fails.
-        let logged = if logs { self.log_delivery(py, &event, stored, target.context(py)) } else { Ok(()) };
+        let logged = if logs { event.log_delivery(py, stored, target.context(py)) } else { Ok(()) };
         let stored = RecordMetadata::acknowledged(event.topic, stored, &event.id).into_bound_py_any(py)?;
         target.resolve(stored).and(logged)
     }
@@ -213,44 +200,19 @@ impl Mailbox {
             Some(waiter) => mem::replace(waiter, settled),
             None => return Ok(()),
         };
-        overdue.under_way.map_or(Ok(()), |event| self.fail(py, &overdue.target, &event, failure))
+        overdue.under_way.map_or(Ok(()), |event| Self::fail(py, &overdue.target, &event, failure))
     }
 
-    fn fail(&self, py: Python<'_>, target: &Target, event: &UnderWay, failure: &Failure) -> PyResult<()> {
+    fn fail(py: Python<'_>, target: &Target, event: &UnderWay, failure: &Failure) -> PyResult<()> {
         METRICS.fail(failure.kind.class);
         let (exception, raised) = exceptions::from_failure_for_certain(py, failure, Some(event));
-        let logged = self.log_failure(py, event, &exception, target.context(py));
+        let logged = event.log_failure(py, &exception, target.context(py));
         target.reject(exception).and(raised).and(logged)
     }
 
     fn log(&self, py: Python<'_>, line: LogLine) -> PyResult<()> {
         let arguments = (line.level.number(), line.event.name(), line.message);
         call(&self.logging.bind(py).getattr(intern!(py, "log_native"))?, arguments, None).map(drop)
-    }
-
-    fn log_delivery(
-        &self,
-        py: Python<'_>,
-        event: &UnderWay,
-        stored: Acknowledgement,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        let function = self.logging.getattr(py, intern!(py, "delivered"))?;
-        let id = event.id.text();
-        let arguments = (function, id, &event.topic, stored.partition, stored.offset, &event.event_type);
-        call_in(context, arguments.into_pyobject(py)?)
-    }
-
-    fn log_failure(
-        &self,
-        py: Python<'_>,
-        event: &UnderWay,
-        exception: &Bound<'_, PyAny>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        let function = self.logging.getattr(py, intern!(py, "failed"))?;
-        let arguments = (function, event.id.text(), &event.topic, &event.event_type, exception);
-        call_in(context, arguments.into_pyobject(py)?)
     }
 
     /// Whether nothing waits, and the loop is neither running nor about to be run by another thread.

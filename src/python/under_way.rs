@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use uuid::Uuid;
 
+use super::context::call_in;
 use super::finalization::call;
 use crate::email::EventId;
 use crate::kafka::failure::{Class, Failure};
@@ -25,20 +26,28 @@ impl UnderWay {
         Self { id: Id::Given(id.into()), topic, event_type }
     }
 
-    /// Writes to the application's log that the event is stored, if that wants a line for each event.
-    pub(super) fn log_delivery(&self, py: Python<'_>, stored: Acknowledgement) -> PyResult<()> {
-        let logging = logging(py)?;
-        if !call(&logging.getattr(intern!(py, "logs_deliveries"))?, (), None)?.extract::<bool>()? {
-            return Ok(());
-        }
-        let arguments = (self.id.text(), &self.topic, stored.partition, stored.offset, &self.event_type);
-        call(&logging.getattr(intern!(py, "delivered"))?, arguments, None).map(drop)
+    /// Writes to the application's log that the event is stored, in this context, or in the present one.
+    pub(super) fn log_delivery(
+        &self,
+        py: Python<'_>,
+        stored: Acknowledgement,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let function = logging(py)?.getattr(intern!(py, "delivered"))?;
+        let arguments = (function, self.id.text(), &self.topic, stored.partition, stored.offset, &self.event_type);
+        call_in(context, arguments.into_pyobject(py)?)
     }
 
-    /// Writes to the application's log that the event failed.
-    pub(super) fn log_failure(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        let arguments = (self.id.text(), &self.topic, &self.event_type, exception);
-        call(&logging(py)?.getattr(intern!(py, "failed"))?, arguments, None).map(drop)
+    /// Writes to the application's log that the event failed, in this context, or in the present one.
+    pub(super) fn log_failure(
+        &self,
+        py: Python<'_>,
+        exception: &Bound<'_, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let function = logging(py)?.getattr(intern!(py, "failed"))?;
+        let arguments = (function, self.id.text(), &self.topic, &self.event_type, exception);
+        call_in(context, arguments.into_pyobject(py)?)
     }
 
     /// Counts and logs that the event was refused. After a stop there is no log line, as there is none before a start.
@@ -47,8 +56,13 @@ impl UnderWay {
         if failure.kind.class == Class::Closed {
             return Ok(());
         }
-        self.log_failure(py, exception)
+        self.log_failure(py, exception, None)
     }
+}
+
+/// Whether the application wants a line for each event that is stored.
+pub(super) fn logs_deliveries(py: Python<'_>) -> PyResult<bool> {
+    call(&logging(py)?.getattr(intern!(py, "logs_deliveries"))?, (), None)?.extract()
 }
 
 fn logging(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {

@@ -81,7 +81,7 @@ class ByName:
         return fields
 
     def _divided(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Divide keyword arguments into those of parameters, and those of ``**kwargs`` with a positional-only name."""
+        """Separate the keyword arguments for ``**kwargs`` that have the name of a positional-only parameter."""
         more = {name: value for name, value in kwargs.items() if name in self._positional_only}
         twice = [name for name in self._positional[: len(args)] if name in more]
         if twice:  # a call of the function takes both, but Celery refuses it

@@ -149,7 +149,7 @@ class Moving(OnCommit[P], WithoutCanvas):
         try:
             replace(call.event(), topic=self._shadow).queue()
         except Exception as error:
-            # The texts of other errors may hold personal data, above all those of Pydantic.
+            # Log only the type of any other error: its message may contain personal data, as Pydantic's do.
             reason = str(error) if isinstance(error, KafkaError) else type(error).__name__
             message = f"no shadow of a call of {self.name} in {self._shadow}: {reason}"
             log_task(logging.WARNING, "shadow_failed", message)

@@ -1,4 +1,4 @@
-"""Calls that wait for the commit of Django's transaction, as those of Celery's Django task."""
+"""Publishing after Django commits the current transaction, as Celery's Django task does."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _checked(value: Any, what: str) -> float:
 
 
 def is_moved(recipient: object, share: float) -> bool:
-    """Return whether a recipient is among the share; who is stays so when the share grows.
+    """Return whether the share includes a recipient. A larger share includes all recipients of a smaller one.
 
     Addresses that differ in case only are one recipient.
     """

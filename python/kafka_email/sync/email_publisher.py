@@ -244,7 +244,7 @@ class EmailPublisher(BasePublisher):
         everything = list(events)
         if not self._is_untouched("publish_nowait", "send_event_nowait"):
             options = given(headers=headers, expires_at=expires_at)
-            return [self._call_documented(*fields, **options) for fields in _documented(everything)]
+            return [self.publish_nowait(event, key=email, **options) for event, email in _documented(everything)]
         with sending(self.topic, len(everything)) as span:
             return self._call_all(everything, span.headers(headers), expires_at, may_wait=False)
 
@@ -285,7 +285,7 @@ class EmailPublisher(BasePublisher):
         fields = email_type, email, username, link, metadata
         if not self._is_untouched("publish_nowait", "send_event_nowait"):
             options = given(headers=headers, event_id=event_id, expires_at=expires_at)
-            return self._call_documented(email_event(*fields), email, **options)
+            return self.publish_nowait(email_event(*fields), key=email, **options)
         if not is_tracing():
             return self._call(*fields, headers, event_id, expires_at, may_wait=False)
         with sending(self.topic) as span:
@@ -326,10 +326,6 @@ class EmailPublisher(BasePublisher):
         encoded, producer = encode_headers(headers, expires_at), self.manager.native_producer()
         batch = encode_batch(events, producer.max_event_bytes)
         return producer.call_batch(self.topic, batch, encoded, may_wait)
-
-    def _call_documented(self, event: dict[str, Any], email: str, **options: Any) -> Handle:
-        """Publish by the documented way, part of which somebody has overridden or patched."""
-        return self.publish_nowait(event, key=email, **options)
 
     def _published(
         self, event: dict[str, Any], email: str, headers: Headers | None, expires_at: datetime | None

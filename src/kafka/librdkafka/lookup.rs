@@ -24,24 +24,24 @@ impl Client {
     /// Asks the cluster whether the topics in use exist. Where more of a topic waits than may be queued before its limit is
     /// known, asks for that limit too. Blocks up to `timeout`; returns whether a topic has to be looked up again.
     pub fn look_topics_up(&self, timeout: Duration) -> bool {
-        self.look(timeout);
+        let deadline = Instant::now() + timeout;
+        self.look(deadline);
         let is_held = |(_, topic): &(_, Arc<Topic>)| topic.is_missing() && topic.allowance.is_short();
         if self.unknown_topics().iter().any(is_held) {
-            // Its events hold up those of other topics.
+            // Soon, because the events of other topics wait behind those of this one.
             thread::sleep(SECOND_LOOK);
-            self.look(timeout);
+            self.look(deadline);
         }
         self.has_unknown_topics()
     }
 
-    fn look(&self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+    fn look(&self, deadline: Instant) {
         let unknown = self.unknown_topics();
         if unknown.is_empty() {
             return;
         }
         // Without waiting for a connection.
-        let answer = self.metadata_if_connected(timeout).ok();
+        let answer = self.metadata_if_connected(deadline.saturating_duration_since(Instant::now())).ok();
         let code = |name: &str| answer.as_ref().and_then(|answer| answer.topics.get(name)).copied();
         let short =
             unknown.iter().filter(|(name, topic)| topic.allowance.is_short() && code(name) == Some(Code::NoError));

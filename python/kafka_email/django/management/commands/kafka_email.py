@@ -14,7 +14,7 @@ from kafka_email.__main__ import main
 
 
 class Command(BaseCommand):  # type: ignore[misc]
-    """Hands everything on; what it prints and its exit codes are those of the command line."""
+    """Passes its arguments to the package's command line, whose output and exit codes it keeps."""
 
     help = "Runs the command line of kafka-email: the delivery worker and its tools."
     requires_system_checks = ()  # the command line says itself what is wrong, with its own exit code
@@ -46,7 +46,7 @@ class Command(BaseCommand):  # type: ignore[misc]
 
 
 def _without_options_of_django(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without those that ``manage.py`` has obeyed already."""
+    """Remove the options that ``manage.py`` has already applied."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--settings")
     parser.add_argument("--pythonpath")
